@@ -1,0 +1,62 @@
+/**
+ * Time limits as abort signals. A signal made here is aborted with a Fault, so that whoever waits on it can rethrow the
+ * reason; disposing ends its timer, so no wait outlives its owner.
+ */
+import { Fault } from './fault.ts';
+
+export interface Deadline extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * @param ms after how many milliseconds the signal aborts
+ * @param what the work that is limited, for the message: "attaching db@local"
+ * @param parent a signal whose abort ends this one too
+ */
+export function deadline(ms: number, what: string, parent?: AbortSignal): Deadline {
+  const controller = new AbortController();
+  const timer = setTimeout(() => {
+    controller.abort(new Fault('DeadlineExceeded', `${what} took longer than ${String(ms / 1000)} s`));
+  }, ms);
+  const follow = (): void => {
+    controller.abort(parent?.reason);
+  };
+  if (parent?.aborted) follow();
+  else parent?.addEventListener('abort', follow, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      parent?.removeEventListener('abort', follow);
+    },
+  };
+}
+
+/** Waits; rejects with the signal's reason when it is aborted first. The timer ends with the wait. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, ms, undefined);
+  try {
+    await abortable(promise, signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The promise's outcome, or the signal's reason if that comes first. The work itself goes on; only the wait ends. */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    reject(signal.reason as Error);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    aborted.catch(() => undefined);
+    work.catch(() => undefined);
+  }
+}

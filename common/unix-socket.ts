@@ -1,0 +1,142 @@
+/**
+ * Listening on a Unix socket. Invariants: the file appears at its path with its final mode, ready for connections; a
+ * file that is there is replaced only if it is a socket that surely nobody listens on; on close the file is removed
+ * only if it is still the one made here. Left to callers: close this before the server, end the connections, and listen
+ * for the server's later errors.
+ */
+import type { Stats } from 'node:fs';
+import { chmod, link, lstat, mkdir, mkdtemp, rm, unlink } from 'node:fs/promises';
+import { connect, type Server } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf, Fault, messageOf } from './fault.ts';
+
+/** What the kernel's `sun_path` holds before its NUL. */
+export const maxSocketPathBytes = 107;
+
+export interface ListeningSocket extends AsyncDisposable {
+  readonly path: string;
+  /** Removes the file and stops listening; connections that were accepted go on. May be called again. */
+  close(): Promise<void>;
+}
+
+const probeTimeoutMs = 2_000;
+const maxReplacements = 5;
+
+/**
+ * Works for any server that listens as `net.Server` does, `http.Server` too. Makes the folders above the path.
+ * @throws Fault Busy when another process listens there, InvalidRequest when the path cannot be used
+ */
+export async function listenOnSocket(
+  server: Server,
+  path: string,
+  options: { readonly mode: number },
+): Promise<ListeningSocket> {
+  const folder = dirname(path);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    // Born in a folder that only we may enter, and linked to its path when all is set: there is no window in which it
+    // could be reached with another mode, and no chance to overwrite what appeared at the path meanwhile.
+    const birthplace = await mkdtemp(join(folder, '.s'));
+    try {
+      const born = join(birthplace, 's');
+      checkLength(path, born);
+      await listen(server, born);
+      await chmod(born, options.mode);
+      await publish(born, path);
+      const { dev, ino } = await lstat(born);
+      return listening(server, path, { dev, ino });
+    } finally {
+      await rm(birthplace, { recursive: true, force: true });
+    }
+  } catch (error) {
+    server.close();
+    if (error instanceof Fault) throw error;
+    throw new Fault('InvalidRequest', `cannot listen on ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function checkLength(path: string, born: string): void {
+  const length = Math.max(Buffer.byteLength(path), Buffer.byteLength(born));
+  if (length <= maxSocketPathBytes) return;
+  throw new Fault('InvalidRequest', `cannot listen on ${path}: the path is ${length - maxSocketPathBytes} bytes too long`);
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const onListening = (): void => resolve(undefined);
+  server.once('listening', onListening).once('error', reject);
+  try {
+    server.listen(path);
+    await promise;
+  } finally {
+    server.off('listening', onListening).off('error', reject);
+  }
+}
+
+async function publish(born: string, path: string): Promise<void> {
+  for (let attempt = 0; attempt < maxReplacements; attempt += 1) {
+    try {
+      await link(born, path);
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+    await removeDead(path);
+  }
+  throw new Fault('Busy', `cannot listen on ${path}: another process keeps making that file`);
+}
+
+async function removeDead(path: string): Promise<void> {
+  const found = await lstatIfThere(path);
+  if (!found) return;
+  if (!found.isSocket()) {
+    throw new Fault('InvalidRequest', `cannot listen on ${path}: ${basename(path)} is there and is no socket; remove it`);
+  }
+  if (!(await isSurelyDead(path))) {
+    throw new Fault('Busy', `cannot listen on ${path}: another process listens there; stop it first`);
+  }
+  const now = await lstatIfThere(path);
+  if (now?.ino === found.ino && now.dev === found.dev) await unlink(path);
+}
+
+/** Only a refused connection proves that nobody listens; a full backlog, a denial or silence does not. */
+async function isSurelyDead(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(path);
+  socket.setTimeout(probeTimeoutMs, () => resolve(false));
+  socket.once('connect', () => resolve(false));
+  socket.once('error', (error) => resolve(['ECONNREFUSED', 'ENOENT'].includes(errnoOf(error) ?? '')));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function listening(
+  server: Server,
+  path: string,
+  ours: { readonly dev: number; readonly ino: number },
+): ListeningSocket {
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    // While the server is open its inode number cannot be given to another file, so equal numbers mean the same file.
+    const found = await lstatIfThere(path);
+    if (found?.ino === ours.ino && found.dev === ours.dev) await unlink(path);
+    server.close();
+  };
+  return {
+    path,
+    close: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  };
+}

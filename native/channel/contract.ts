@@ -1,0 +1,180 @@
+/**
+ * The channel's contract: every command, reply, error and event as a schema, and nothing else. Both sides parse what
+ * they receive with it, so a message that passed can be used without further checks. Version 3 of the protocol;
+ * version 2 is in `protocol-v2.ts`.
+ */
+import { z } from 'zod';
+import { faultCodes } from '../../common/fault.ts';
+import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
+
+export const protocolVersion = 3;
+/** The port on which the service listens (the archived product's). */
+export const defaultPort = 1019;
+
+const name = z.string().min(1).max(1024);
+const bytes = z.number().int().nonnegative();
+const vm = z.strictObject({ id: z.string().min(1), name: z.string().min(1) });
+
+/** Where the guest finds an attached disk. */
+export const deviceSchema = z.discriminatedUnion('kind', [
+  /** Service and guest share a kernel; the sequence number tells a re-used loop device from the one meant. */
+  z.strictObject({ kind: z.literal('loop'), path: z.string(), diskSequence: z.number().int() }),
+  /** A SCSI disk by its controller's PCI address and unit, as the guest's sysfs shows them. */
+  z.strictObject({
+    kind: z.literal('scsi'),
+    pciSlot: z.string(),
+    pciBus: z.string(),
+    unit: z.number().int().nonnegative(),
+    wwn: z.string().optional(),
+  }),
+]);
+export type Device = z.infer<typeof deviceSchema>;
+
+const rootSchema = z.strictObject({
+  uid: z.number().int().optional(),
+  gid: z.number().int().optional(),
+  mode: z.number().int().optional(),
+});
+
+/** What is known of a volume; the same record in list, get, events and replies. */
+export const volumeSchema = z.strictObject({
+  name: z.string(),
+  datastore: z.string(),
+  /** Whether its creator typed the datastore; lists show the name in that form. */
+  isNamedInFull: z.boolean(),
+  sizeBytes: bytes,
+  /** Space that the disk takes on the datastore, as of its last change of state. */
+  allocatedBytes: bytes,
+  /** Undefined for a disk made elsewhere whose file system is not known yet. */
+  fstype: z.enum(fstypes).optional(),
+  diskformat: z.enum(diskformats),
+  access: z.enum(accessModes),
+  attachAs: z.enum(attachModes),
+  mountOptions: z.array(z.enum(safeMountOptions)),
+  /** Full name of the clone's source. */
+  cloneFrom: z.string().optional(),
+  /** RFC 3339. */
+  createdAt: z.string(),
+  /** Name of the VM that asked for it. */
+  createdBy: z.string(),
+  /** The VM that holds it, and through which device. */
+  attached: z.strictObject({ vm, device: deviceSchema }).optional(),
+  /** Why it cannot be used, when it cannot. */
+  problem: z.string().optional(),
+});
+export type Volume = z.infer<typeof volumeSchema>;
+
+const createArgs = z.strictObject({
+  /** As typed: `name` or `name@datastore`. */
+  name,
+  sizeBytes: bytes.optional(),
+  fstype: z.enum(fstypes).optional(),
+  diskformat: z.enum(diskformats),
+  access: z.enum(accessModes),
+  attachAs: z.enum(attachModes),
+  mountOptions: z.array(z.enum(safeMountOptions)),
+  cloneFrom: name.optional(),
+  root: rootSchema,
+});
+
+/**
+ * Each command with the schema of its arguments and of its reply. Volumes are named as typed or in full. All are
+ * idempotent: a repeated key gives the first outcome, attach of what this VM holds gives the same device, detach of
+ * what it does not hold and remove of what is not there succeed.
+ */
+export const commands = {
+  /** First on each connection. Says who the VM is, as the transport tells it. */
+  hello: {
+    args: z.strictObject({ versions: z.array(z.number().int()), clientVersion: z.string(), bootId: z.string() }),
+    ok: z.strictObject({
+      version: z.literal(protocolVersion),
+      vm,
+      serviceVersion: z.string(),
+      /** New at each start of the service. */
+      instanceId: z.string(),
+      defaultDatastore: z.string(),
+      /** Names of all datastores, spelled as full names spell them. */
+      datastores: z.array(z.string()),
+      /** Full names of the volumes that this VM holds. */
+      attached: z.array(z.string()),
+    }),
+  },
+  create: { args: createArgs, ok: z.strictObject({ volume: volumeSchema }) },
+  remove: { args: z.strictObject({ name }), ok: z.strictObject({}) },
+  attach: {
+    args: z.strictObject({ name }),
+    ok: z.strictObject({
+      volume: volumeSchema,
+      device: deviceSchema,
+      /**
+       * A volume with `access: read-only` is attached read-only, except while it has still to be formatted, or prepared
+       * as a clone: then the guest does so, detaches, and attaches again.
+       */
+      isReadOnly: z.boolean(),
+      /** Whether a guest ever reported the disk formatted. */
+      isFormatted: z.boolean(),
+      /** Its file system is still its source's copy: it needs a UUID of its own, and to fill the disk, before a mount. */
+      isFreshClone: z.boolean(),
+      root: rootSchema,
+    }),
+  },
+  detach: {
+    args: z.strictObject({
+      name,
+      /** What is true of the disk now: it was formatted, and it is no longer a fresh clone. False adds nothing. */
+      isFormatted: z.boolean(),
+      isClonePrepared: z.boolean(),
+      /** The file system that it found or made. */
+      fstype: z.enum(fstypes).optional(),
+    }),
+    ok: z.strictObject({}),
+  },
+  get: { args: z.strictObject({ name }), ok: z.strictObject({ volume: volumeSchema }) },
+  /** One page in the order of full names; `next` is the `after` of the following page, absent on the last. */
+  list: {
+    args: z.strictObject({ after: z.string().optional(), limit: z.number().int().min(1).max(1000) }),
+    ok: z.strictObject({ volumes: z.array(volumeSchema), next: z.string().optional() }),
+  },
+  /**
+   * From the reply on, every change of a volume that this VM may see arrives as an event on this connection, in order
+   * with the replies: a page of `list` reflects exactly the events sent before it.
+   */
+  watch: { args: z.strictObject({}), ok: z.strictObject({ sequence: z.number().int() }) },
+  ping: { args: z.strictObject({}), ok: z.strictObject({}) },
+} as const;
+
+export type CommandName = keyof typeof commands;
+export type Args<C extends CommandName> = z.infer<(typeof commands)[C]['args']>;
+export type Reply<C extends CommandName> = z.infer<(typeof commands)[C]['ok']>;
+export const commandNames = Object.keys(commands) as [CommandName, ...CommandName[]];
+
+/** What the host sends unasked, to connections that watch. Sequence numbers have no gaps on one service instance. */
+export const eventSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('changed'), sequence: z.number().int(), volume: volumeSchema }),
+  z.strictObject({ kind: z.literal('removed'), sequence: z.number().int(), name: z.string(), datastore: z.string() }),
+]);
+export type ChannelEvent = z.infer<typeof eventSchema>;
+
+/** From guest to host: a command, or the wish to give up one that is in flight (it is undone if that is safe). */
+export const requestSchema = z.union([
+  z.strictObject({
+    v: z.literal(protocolVersion),
+    id: z.number().int().nonnegative(),
+    cmd: z.enum(commandNames),
+    key: z.uuid(),
+    args: z.unknown(),
+  }),
+  z.strictObject({ v: z.literal(protocolVersion), cancel: z.number().int().nonnegative() }),
+]);
+export type Request = z.infer<typeof requestSchema>;
+
+/** From host to guest: exactly one reply for each command, and events. */
+export const responseSchema = z.union([
+  z.strictObject({ id: z.number().int().nonnegative(), ok: z.unknown() }),
+  z.strictObject({
+    id: z.number().int().nonnegative(),
+    error: z.strictObject({ code: z.enum(faultCodes), message: z.string() }),
+  }),
+  z.strictObject({ event: eventSchema }),
+]);
+export type Response = z.infer<typeof responseSchema>;

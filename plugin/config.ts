@@ -1,0 +1,34 @@
+/** The plugin's configuration: every key is also a flag and an environment variable (see `common/config.ts`). */
+import { z } from 'zod';
+import { logLevels } from '../common/logging.ts';
+
+const path = z.string().startsWith('/', 'must be an absolute path');
+const milliseconds = z.number().int().min(100).max(3_600_000);
+
+export const pluginConfigFile = '/etc/docker-volume-vmdk/plugin.json';
+
+export const pluginConfigSchema = z.strictObject({
+  /** Runs the service in the same process, with loop devices for a hypervisor: nothing else is needed. */
+  embedded: z.boolean().default(false),
+  /** Where the service is: `vsock://CID:PORT` or `unix:///path`. Not used when embedded. */
+  service: z.string().default('vsock://2:1019'),
+  /** Docker finds the driver by this socket's name. */
+  socket: path.default('/run/docker/plugins/vmdk.sock'),
+  mountRoot: path.default('/mnt/vmdk'),
+  /** The record of references; of use only until the next boot. */
+  stateDir: path.default('/var/lib/docker-volume-vmdk/plugin'),
+  /** The folder of the one datastore, when embedded. */
+  datastore: path.default('/var/lib/docker-volume-vmdk/datastore'),
+  /** Where `vmdkops` asks, when embedded. */
+  adminSocket: path.default('/run/docker-volume-vmdk/admin.sock'),
+  logLevel: z.enum(logLevels).default('info'),
+  /** Commands on the way at once; 1 is strict lock-step. */
+  maxInFlight: z.number().int().min(1).max(1024).default(64),
+  /** Time limits; Docker's own are 120 s for create and mount, 60 s for the rest. */
+  createTimeoutMs: milliseconds.default(110_000),
+  mountTimeoutMs: milliseconds.default(100_000),
+  requestTimeoutMs: milliseconds.default(40_000),
+  /** For taking a disk back: its unmount and detach. */
+  releaseTimeoutMs: milliseconds.default(15_000),
+});
+export type PluginConfig = Readonly<z.infer<typeof pluginConfigSchema>>;

@@ -1,0 +1,192 @@
+/**
+ * One disk's way up (attach, find, format if due, mount) and down (unmount, detach). Invariants: a failed way up leaves
+ * nothing behind; a device that any mount still holds is never detached; a disk is formatted only as
+ * `file-system-plan` allows. Callers hold the volume's lock. Neither way is cut short half-way by its caller: the way
+ * down runs under a time limit of its own.
+ */
+import { deadline } from '../../common/deadline.ts';
+import { Fault, faultOf } from '../../common/fault.ts';
+import type { Logger } from '../../common/logging.ts';
+import type { FullName } from '../../common/names.ts';
+import { parseFullName } from '../../common/names.ts';
+import { Undo } from '../../common/undo.ts';
+import type { Fstype } from '../../common/volume-options.ts';
+import type { Reply } from '../../native/channel/contract.ts';
+import { needsProbe, planFileSystem } from '../core/file-system-plan.ts';
+import type { Devices } from '../ports/devices.ts';
+import type { FileSystems } from '../ports/file-systems.ts';
+import type { Host } from '../ports/host.ts';
+import type { MountPoints } from '../ports/mount-points.ts';
+
+export interface MounterParts {
+  readonly host: Host;
+  readonly devices: Devices;
+  readonly fileSystems: FileSystems;
+  readonly mountPoints: MountPoints;
+  readonly logger: Logger;
+  /** Time limit of a way down, in milliseconds. */
+  readonly releaseMs: number;
+}
+
+/** A disk that this guest holds. Without a path it is attached but not mounted. */
+export interface HeldDisk {
+  readonly name: FullName;
+  readonly devicePath: string;
+  readonly path: string | undefined;
+  readonly isReadOnly: boolean;
+  /** What is true of the disk now, to be told to the service at the detach. */
+  readonly isFormatted: boolean;
+  readonly fstype: Fstype | undefined;
+}
+
+export type MountedDisk = HeldDisk & { readonly path: string };
+
+export class DiskMounter {
+  readonly #parts: MounterParts;
+
+  constructor(parts: MounterParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Attaches and mounts at `path`. A disk that this guest holds already is taken as it is. A read-only volume that has
+   * still to be made ready is mounted writable once, out of Docker's sight, and then attached again read-only.
+   */
+  async mount(name: FullName, path: string, signal: AbortSignal): Promise<MountedDisk> {
+    const first = await this.#prepared(name, signal);
+    const mounted = await this.#mountAt(first, path, signal);
+    if (first.reply.isReadOnly || first.reply.volume.access !== 'read-only') return mounted;
+    await this.release(mounted);
+    return this.#mountAt(await this.#prepared(name, signal), path, signal);
+  }
+
+  /** Attaches and gives the device; for recovery, which looks at what is mounted before it decides. */
+  async attach(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly reply: Reply<'attach'> }> {
+    using expected = this.#parts.devices.expect();
+    const reply = await this.#askToAttach(name, signal);
+    const disk = { name, path: undefined, isReadOnly: reply.isReadOnly, isFormatted: false, fstype: reply.volume.fstype };
+    try {
+      return { disk: { ...disk, devicePath: await expected.find(reply.device, signal) }, reply };
+    } catch (error) {
+      await this.#detach({ ...disk, devicePath: '' });
+      throw error;
+    }
+  }
+
+  /**
+   * Unmounts and detaches.
+   * @throws Fault VolumeInUse when something still uses the mount or the device: then the disk stays
+   */
+  async release(disk: HeldDisk): Promise<void> {
+    await this.detach(await this.unmount(disk));
+  }
+
+  /** Unmounts; gives the disk as it is then, which is the same when it was not mounted. */
+  async unmount(disk: HeldDisk): Promise<HeldDisk> {
+    if (disk.path === undefined) return disk;
+    await this.#parts.fileSystems.unmount(disk.path);
+    await this.#parts.mountPoints.remove(disk.path);
+    return { ...disk, path: undefined };
+  }
+
+  /** Detaches what is not mounted in this namespace. */
+  async detach(disk: HeldDisk): Promise<void> {
+    if (await this.#parts.fileSystems.isHeld(disk.devicePath)) {
+      throw new Fault('VolumeInUse', `volume ${disk.name} is still mounted by a process in another namespace; it stays attached`);
+    }
+    await this.#detach(disk);
+  }
+
+  async #mountAt({ disk, reply, isNew }: PreparedDisk, path: string, signal: AbortSignal): Promise<MountedDisk> {
+    const { fileSystems, mountPoints } = this.#parts;
+    let held = disk;
+    await using undo = new Undo();
+    undo.add(() => this.release(held));
+    signal.throwIfAborted();
+    await mountPoints.make(path);
+    held = { ...disk, path };
+    await fileSystems.mount({
+      devicePath: disk.devicePath,
+      target: path,
+      fstype: fstypeOf(disk),
+      isReadOnly: reply.isReadOnly,
+      options: reply.volume.mountOptions,
+    });
+    if (isNew) await fileSystems.adornRoot(path, reply.root);
+    signal.throwIfAborted();
+    undo.keep();
+    return { ...disk, path };
+  }
+
+  async #prepared(name: FullName, signal: AbortSignal): Promise<PreparedDisk> {
+    const { disk, reply } = await this.attach(name, signal);
+    let held = disk;
+    await using undo = new Undo();
+    undo.add(() => this.release(held));
+    const { step, fstype } = await this.#prepare(disk, reply, signal);
+    held = { ...disk, isFormatted: true, fstype };
+    undo.keep();
+    return { disk: held, reply, isNew: step === 'format' || step === 'adopt' };
+  }
+
+  async #prepare(disk: HeldDisk, reply: Reply<'attach'>, signal: AbortSignal): Promise<{ step: string; fstype: Fstype }> {
+    const { fileSystems, logger } = this.#parts;
+    const known = {
+      fullName: disk.name,
+      fstype: reply.volume.fstype,
+      isFormatted: reply.isFormatted,
+      isFreshClone: reply.isFreshClone,
+      allocatedBytes: reply.volume.allocatedBytes,
+    };
+    const signature = needsProbe(known) ? await fileSystems.signature(disk.devicePath, signal) : undefined;
+    const step = planFileSystem({ ...known, signature });
+    switch (step.do) {
+      case 'format':
+        await fileSystems.make(disk.devicePath, step.fstype, parseFullName(disk.name).name, signal);
+        break;
+      case 'prepare clone':
+        await fileSystems.prepareClone(disk.devicePath, step.fstype, signal);
+        break;
+      case 'adopt':
+      case 'nothing':
+        break;
+    }
+    if (step.do !== 'nothing') logger.info('disk made ready', { volume: disk.name, step: step.do, fstype: step.fstype });
+    return { step: step.do, fstype: step.fstype };
+  }
+
+  /** An attach whose outcome is not known is taken back: nobody could tell later that the disk is here. */
+  async #askToAttach(name: FullName, signal: AbortSignal): Promise<Reply<'attach'>> {
+    try {
+      return await this.#parts.host.call('attach', { name }, signal);
+    } catch (error) {
+      const kind = faultOf(error).class;
+      if (kind === 'unsure' || kind === 'cancelled') {
+        await this.#detach({ name, devicePath: '', path: undefined, isReadOnly: false, isFormatted: false, fstype: undefined });
+      }
+      throw error;
+    }
+  }
+
+  async #detach(disk: HeldDisk): Promise<void> {
+    using limit = deadline(this.#parts.releaseMs, `detaching ${disk.name}`);
+    const done = { isFormatted: disk.isFormatted, isClonePrepared: disk.isFormatted };
+    await this.#parts.host.call(
+      'detach',
+      { name: disk.name, ...done, ...(disk.isFormatted && disk.fstype && { fstype: disk.fstype }) },
+      limit.signal,
+    );
+  }
+}
+
+interface PreparedDisk {
+  readonly disk: HeldDisk;
+  readonly reply: Reply<'attach'>;
+  /** Its root folder may still wait for owner and mode. */
+  readonly isNew: boolean;
+}
+
+function fstypeOf(disk: HeldDisk): Fstype {
+  if (disk.fstype === undefined) throw new Fault('Internal', `volume ${disk.name} has no file system type`);
+  return disk.fstype;
+}

@@ -1,0 +1,31 @@
+/** The plugin's own account of itself, from memory alone. */
+import { allOf } from '../core/references.ts';
+import type { Health } from '../ports/driver.ts';
+import type { HeldVolumes } from './held-volumes.ts';
+import type { VolumeView } from './volume-view.ts';
+
+export interface HealthSources {
+  readonly address: string;
+  readonly view: VolumeView;
+  readonly held: HeldVolumes;
+  readonly isHostConnected: () => boolean;
+  /** What the last recovery could not bring into step. */
+  readonly problems: () => readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+export function healthOf({ address, view, held, isHostConnected, problems, now }: HealthSources): Health {
+  const isConnected = isHostConnected();
+  const mounted = Array.from(held.values()).flatMap(({ disk, references }) =>
+    disk.path === undefined ? [] : [{ volume: disk.name, path: disk.path, references: allOf(references) }],
+  );
+  const found = problems();
+  return {
+    status: isConnected && found.length === 0 ? 'ok' : 'degraded',
+    host: { address, isConnected, viewAgeMs: isConnected ? 0 : now() - (view.readAt?.getTime() ?? 0) },
+    volumes: { known: view.size, mounted: mounted.length },
+    mounted,
+    problems: found,
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * What this guest knows of the volumes that it may use. Invariant: readers never wait and never see a half-read list;
+ * the view is replaced whole after a new session was read, and follows each event meanwhile. What the service said
+ * last stays readable when the service is gone.
+ */
+import { Fault } from '../../common/fault.ts';
+import { type FullName, fullName, parseAskedName, parseDatastoreName } from '../../common/names.ts';
+import type { ChannelEvent, Reply, Volume } from '../../native/channel/contract.ts';
+import { listedName } from '../core/docker-volume.ts';
+import type { Host } from '../ports/host.ts';
+
+const pageSize = 500;
+
+export class VolumeView {
+  #volumes = new Map<string, Volume>();
+  /** The map that a new session's pages are read into; events go to both. */
+  #loading: Map<string, Volume> | undefined;
+  #session: Reply<'hello'> | undefined;
+  #readAt: Date | undefined;
+  /** Names whose create or remove was sent but not answered: nobody can say now whether they exist. */
+  readonly #doubtful = new Set<string>();
+  /** The answer to List, made again only after a change. */
+  #listed: string | undefined;
+
+  /** When the view was last known to be true: now, while a watch stands. */
+  get readAt(): Date | undefined {
+    return this.#readAt;
+  }
+
+  get size(): number {
+    return this.#volumes.size;
+  }
+
+  /** Reads everything over a new session; from then on `apply` keeps it true. A view that stands serves meanwhile. */
+  async load(session: Reply<'hello'>, host: Host, signal: AbortSignal): Promise<void> {
+    const loading = new Map<string, Volume>();
+    this.#loading = loading;
+    await host.call('watch', {}, signal);
+    let after: string | undefined;
+    do {
+      const page = await host.call('list', { limit: pageSize, ...(after !== undefined && { after }) }, signal);
+      if (this.#loading !== loading) throw new Fault('Cancelled', 'a newer session took over');
+      for (const volume of page.volumes) loading.set(keyOf(volume), volume);
+      after = page.next;
+    } while (after !== undefined);
+    this.#volumes = loading;
+    this.#loading = undefined;
+    this.#session = session;
+    this.#readAt = new Date();
+    this.#doubtful.clear();
+    this.#listed = undefined;
+  }
+
+  apply(event: ChannelEvent): void {
+    const key = event.kind === 'changed' ? keyOf(event.volume) : keyOf(event);
+    for (const volumes of [this.#volumes, this.#loading]) {
+      if (event.kind === 'changed') volumes?.set(key, event.volume);
+      else volumes?.delete(key);
+    }
+    this.#doubtful.delete(key);
+    this.#readAt = new Date();
+    this.#listed = undefined;
+  }
+
+  /** A volume that a reply told of, while its event may have come before the watch of a new session stood. */
+  note(volume: Volume): void {
+    if (!this.#loading) return;
+    this.#volumes.set(keyOf(volume), volume);
+    this.#listed = undefined;
+  }
+
+  doubt(name: FullName): void {
+    this.#doubtful.add(name);
+  }
+
+  settle(name: FullName): void {
+    this.#doubtful.delete(name);
+  }
+
+  /**
+   * The full name, with the datastore spelled as the service spells it.
+   * @throws Fault InvalidName, DatastoreNotFound; HostUnavailable before the first view
+   */
+  resolve(asked: string): FullName {
+    const parsed = parseAskedName(asked);
+    const session = this.#session;
+    if (!session) throw new Fault('HostUnavailable', 'the volumes are not known yet');
+    if (parsed.datastore === undefined) {
+      return fullName(parsed.name, parseDatastoreName(session.defaultDatastore));
+    }
+    const wanted = parsed.datastore.toLowerCase();
+    const found = session.datastores.filter((candidate) => candidate.toLowerCase() === wanted);
+    const datastore = found.find((candidate) => candidate === parsed.datastore) ?? (found.length === 1 ? found[0] : undefined);
+    if (datastore !== undefined) return fullName(parsed.name, parseDatastoreName(datastore));
+    const why = found.length > 1 ? `is ambiguous: ${found.join(', ')}` : `is unknown; known are ${session.datastores.join(', ')}`;
+    throw new Fault('DatastoreNotFound', `datastore ${parsed.datastore} ${why} (default ${session.defaultDatastore})`);
+  }
+
+  /** @throws Fault VolumeNotFound only when that is certain, else HostUnavailable */
+  find(name: FullName): Volume {
+    const volume = this.#volumes.get(name);
+    if (volume) return volume;
+    if (this.#doubtful.has(name)) {
+      throw new Fault('HostUnavailable', `volume ${name} may or may not exist: its last change was not answered`);
+    }
+    throw new Fault('VolumeNotFound', `volume ${name} does not exist`);
+  }
+
+  /** Docker's answer to List, serialised. */
+  list(pathOf: (name: string) => string): string {
+    if (this.#listed !== undefined) return this.#listed;
+    const defaultDatastore = this.#session?.defaultDatastore ?? '';
+    const rows = Array.from(this.#volumes.values(), (volume) => ({
+      Name: listedName(volume, defaultDatastore),
+      Mountpoint: pathOf(keyOf(volume)),
+    }));
+    return (this.#listed = JSON.stringify({ Volumes: rows, Err: '' }));
+  }
+
+  /** To be called when a path changed, so that the next list shows it. */
+  forgetList(): void {
+    this.#listed = undefined;
+  }
+}
+
+function keyOf(volume: { readonly name: string; readonly datastore: string }): string {
+  return `${volume.name}@${volume.datastore}`;
+}

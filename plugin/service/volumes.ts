@@ -1,0 +1,213 @@
+/**
+ * Docker's volume operations. Invariants: one transition at a time per volume, in order of arrival, and no volume waits
+ * for another; a Mount is answered only when the file system is mounted at the answered path; references are recorded
+ * before they are answered; reads wait for nothing.
+ */
+import { deadline } from '../../common/deadline.ts';
+import { Fault, faultOf } from '../../common/fault.ts';
+import type { KeyedLock } from '../../common/keyed-lock.ts';
+import { failureFields, type Logger } from '../../common/logging.ts';
+import { type FullName, parseFullName } from '../../common/names.ts';
+import { Undo } from '../../common/undo.ts';
+import { parseVolumeOptions } from '../../common/volume-options.ts';
+import { dockerVolume } from '../core/docker-volume.ts';
+import { allOf, countOf, replacesCarried } from '../core/references.ts';
+import type { DockerVolume, VolumeDriver } from '../ports/driver.ts';
+import type { FileSystems } from '../ports/file-systems.ts';
+import type { Holders } from '../ports/holders.ts';
+import type { Host } from '../ports/host.ts';
+import type { DiskMounter, HeldDisk } from './disk-mounter.ts';
+import { letGo } from './let-go.ts';
+import type { HeldVolume, HeldVolumes } from './held-volumes.ts';
+import type { VolumeView } from './volume-view.ts';
+
+/** Time limits in milliseconds; all below what Docker's client waits (create and mount 2 minutes, the rest 1). */
+export interface TimeLimits {
+  readonly createMs: number;
+  readonly mountMs: number;
+  readonly requestMs: number;
+}
+
+export interface VolumesParts {
+  readonly host: Host;
+  readonly view: VolumeView;
+  readonly held: HeldVolumes;
+  readonly mounter: DiskMounter;
+  readonly fileSystems: FileSystems;
+  readonly holders: Holders;
+  /** One key per full name; shared with recovery. */
+  readonly locks: KeyedLock;
+  readonly logger: Logger;
+  readonly mountRoot: string;
+  readonly limits: TimeLimits;
+  /** Whether the service can be asked now; for the status that reads show. */
+  readonly isHostConnected: () => boolean;
+}
+
+export type VolumeOperations = Omit<VolumeDriver, 'health'>;
+
+export class Volumes implements VolumeOperations {
+  readonly #parts: VolumesParts;
+
+  constructor(parts: VolumesParts) {
+    this.#parts = parts;
+  }
+
+  async create(asked: string, given: Readonly<Record<string, string>>, caller: AbortSignal): Promise<void> {
+    const { host, view, limits } = this.#parts;
+    const options = parseVolumeOptions(given);
+    const name = view.resolve(asked);
+    if (options.fstype !== undefined) await this.#checkMakeable(options.fstype);
+    using limit = deadline(limits.createMs, `creating ${name}`, caller);
+    using _ = await this.#lock(name, limit.signal);
+    const { cloneFrom, sizeBytes, fstype, mountOptions, ...rest } = options;
+    const args = {
+      ...rest,
+      name: asked,
+      mountOptions: [...mountOptions],
+      ...(sizeBytes !== undefined && { sizeBytes }),
+      ...(fstype !== undefined && { fstype }),
+      ...(cloneFrom !== undefined && { cloneFrom }),
+    };
+    const reply = await this.#changing(name, () => host.call('create', args, limit.signal));
+    view.note(reply.volume);
+  }
+
+  async remove(asked: string, caller: AbortSignal): Promise<void> {
+    const { host, view, held, limits } = this.#parts;
+    const name = view.resolve(asked);
+    using limit = deadline(limits.requestMs, `removing ${name}`, caller);
+    using _ = await this.#lock(name, limit.signal);
+    const known = held.get(name);
+    if (known && countOf(known.references) > 0) throw inUse(name, known);
+    await this.#letGoUnlessUsed(name);
+    await this.#changing(name, () => host.call('remove', { name }, limit.signal));
+  }
+
+  async mount(asked: string, id: string, caller: AbortSignal): Promise<string> {
+    const { view, held, limits } = this.#parts;
+    const name = view.resolve(asked);
+    using limit = deadline(limits.mountMs, `mounting ${name}`, caller);
+    using _ = await this.#lock(name, limit.signal);
+    const { disk, path } = await this.#broughtUp(name, limit.signal);
+    await using undo = new Undo();
+    undo.add(() => this.#letGoUnlessUsed(name));
+    const isReplacing = await this.#givesWay(name, disk, id);
+    limit.signal.throwIfAborted();
+    held.addReference(name, id, isReplacing);
+    undo.keep();
+    return path;
+  }
+
+  /** Goes to its end once it began, whether or not its caller still waits: a half-unmounted volume helps nobody. */
+  async unmount(asked: string, id: string): Promise<void> {
+    const { view, held, limits } = this.#parts;
+    const name = view.resolve(asked);
+    using limit = deadline(limits.requestMs, `unmounting ${name}`);
+    using _ = await this.#lock(name, limit.signal);
+    held.removeReference(name, id);
+    await this.#letGoUnlessUsed(name);
+  }
+
+  path(asked: string): string {
+    return this.#parts.held.pathOf(this.#parts.view.resolve(asked));
+  }
+
+  get(asked: string): DockerVolume {
+    const { view, held } = this.#parts;
+    const name = this.#resolveForGet(asked);
+    const volume = view.find(name);
+    const known = held.get(name);
+    return dockerVolume(asked, volume, {
+      path: known?.disk.path ?? '',
+      references: known ? countOf(known.references) : 0,
+      viewFrom: this.#parts.isHostConnected() ? undefined : view.readAt?.toISOString(),
+    });
+  }
+
+  list(): string {
+    const { view, held } = this.#parts;
+    return view.list((name) => held.pathOf(name));
+  }
+
+  /** dockerd tells its own (re)start by the handshake: it may forget Unmounts that it owes, or repeat Mounts. */
+  activated(): void {
+    this.#parts.held.carryOver();
+  }
+
+  /** A name on a datastore that is not there is certainly not a volume. */
+  #resolveForGet(asked: string): FullName {
+    try {
+      return this.#parts.view.resolve(asked);
+    } catch (error) {
+      const fault = faultOf(error);
+      throw fault.code === 'DatastoreNotFound' ? new Fault('VolumeNotFound', fault.message, { cause: fault }) : fault;
+    }
+  }
+
+  async #checkMakeable(fstype: string): Promise<void> {
+    const makeable = await this.#parts.fileSystems.makeable();
+    if (makeable.some((known) => known === fstype)) return;
+    throw new Fault(
+      'InvalidOption',
+      `option fstype has the value ${JSON.stringify(fstype)}, but this machine has no mkfs.${fstype}; it can make ${makeable.join(', ')}`,
+    );
+  }
+
+  async #broughtUp(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly path: string }> {
+    const { held, mounter, mountRoot } = this.#parts;
+    const known = held.get(name);
+    if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
+    const parts = parseFullName(name);
+    const disk = await mounter.mount(name, `${mountRoot}/${parts.datastore}/${parts.name}`, signal);
+    held.hold(disk);
+    return { disk, path: disk.path };
+  }
+
+  /** A carried reference gives way to a Mount of the same ID unless somebody still lives on it. */
+  async #givesWay(name: FullName, disk: HeldDisk, id: string): Promise<boolean> {
+    const held = this.#parts.held.get(name);
+    if (!held || !replacesCarried(held.references, id)) return false;
+    return !(await this.#parts.holders.isMountedElsewhere(disk.devicePath));
+  }
+
+  async #letGoUnlessUsed(name: FullName): Promise<void> {
+    const held = this.#parts.held.get(name);
+    if (held && countOf(held.references) === 0) await letGo(held.disk, this.#parts);
+  }
+
+  /** A change that was sent but not answered leaves its volume in doubt until the service says what became of it. */
+  async #changing<T>(name: FullName, change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } catch (error) {
+      if (faultOf(error).class === 'unsure' || faultOf(error).class === 'cancelled') this.#settleLater(name);
+      throw error;
+    }
+  }
+
+  #settleLater(name: FullName): void {
+    const { host, view, limits, logger } = this.#parts;
+    view.doubt(name);
+    const settle = async (): Promise<void> => {
+      using limit = deadline(limits.requestMs, `asking for ${name}`);
+      try {
+        await host.call('get', { name }, limit.signal);
+        view.settle(name);
+      } catch (error) {
+        if (faultOf(error).class === 'missing') view.settle(name);
+        else logger.warn('a change stays in doubt until the next session', { volume: name, ...failureFields(error) });
+      }
+    };
+    void settle();
+  }
+
+  #lock(name: FullName, signal: AbortSignal): Promise<Disposable> {
+    return this.#parts.locks.acquire([{ key: name, mode: 'write' }], signal);
+  }
+}
+
+function inUse(name: FullName, held: HeldVolume): Fault {
+  const ids = allOf(held.references).map((id) => id.slice(0, 12));
+  return new Fault('VolumeInUse', `volume ${name} is mounted here by ${String(ids.length)} mount(s) of Docker: ${ids.join(', ')}`);
+}
