@@ -1,0 +1,43 @@
+/**
+ * Images without a registry: one static busybox is the whole system. Two of them, because dockerd mounts a volume once
+ * more, to copy into it, when the image has a folder where the volume goes.
+ */
+import { copyFile, mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CommandResult, mustRun } from './command.ts';
+
+export const images = {
+  /** Has no `/data`. */
+  plain: 'vmdk-test/plain',
+  /** Has `/data` with the file `from-image` in it. */
+  withData: 'vmdk-test/with-data',
+} as const;
+
+export async function importImages(
+  docker: (args: readonly string[]) => Promise<CommandResult>,
+  folder: string,
+): Promise<void> {
+  const system = join(folder, 'system');
+  for (const name of ['bin', 'etc', 'tmp']) await mkdir(join(system, name), { recursive: true });
+  const busybox = (await mustRun(['sh', '-c', 'command -v busybox'])).trim();
+  await copyFile(busybox, join(system, 'bin/busybox'));
+  const applets = (await mustRun([busybox, '--list'])).trim().split('\n');
+  for (const applet of applets.filter((name) => name !== 'busybox')) {
+    await symlink('busybox', join(system, 'bin', applet));
+  }
+  await importFolder(docker, system, images.plain);
+  await mkdir(join(system, 'data'));
+  await mustRun(['sh', '-c', 'echo image > "$1"/data/from-image', 'sh', system]);
+  await importFolder(docker, system, images.withData);
+}
+
+async function importFolder(
+  docker: (args: readonly string[]) => Promise<CommandResult>,
+  folder: string,
+  image: string,
+): Promise<void> {
+  const tar = `${folder}.tar`;
+  await mustRun(['tar', '--create', '--file', tar, '--directory', folder, '.']);
+  const { code, stderr } = await docker(['import', '--change', 'CMD ["sh"]', tar, image]);
+  if (code !== 0) throw new Error(`docker import of ${image} failed: ${stderr.trim()}`);
+}

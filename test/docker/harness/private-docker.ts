@@ -1,0 +1,258 @@
+/**
+ * A dockerd of our own, in a mount namespace of its own, with all of its files in one temporary folder, and our plugin
+ * beside it. Invariant: it shares nothing with a dockerd of the system, and after `stop` nothing of it is left: no
+ * process, mount, loop device, control group or file.
+ */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { type CommandOptions, type CommandResult, mustRun, runCommand } from './command.ts';
+import { removeControlGroups } from './control-groups.ts';
+import { Daemon } from './daemon.ts';
+import { importImages } from './images.ts';
+import { detachLoopsBelow } from './loops.ts';
+import { MountNamespace } from './namespace.ts';
+import { untilEnded } from './processes.ts';
+
+const root = dirname(dirname(dirname(import.meta.dirname)));
+const startTimeoutMs = 40_000;
+
+export interface PrivateDockerOptions {
+  /** Containers survive the end of dockerd. */
+  readonly liveRestore?: boolean;
+  /** A folder with another generation's dockerd, containerd and runc. */
+  readonly binFolder?: string;
+  /** More arguments for dockerd. */
+  readonly args?: readonly string[];
+  /** Leave out the two images, which take most of a second. */
+  readonly withoutImages?: boolean;
+}
+
+export interface PluginOptions {
+  /** Replaces `--embedded`, whose service keeps its disks in `datastore`. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+}
+
+export class PrivateDocker implements AsyncDisposable {
+  /** All files of this dockerd are below it. */
+  readonly folder: string;
+  /** What is `/run` inside: `/run/docker/plugins/vmdk.sock` is at `join(runFolder, 'docker/plugins/vmdk.sock')`. */
+  readonly runFolder: string;
+  /** Where the plugin mounts; the mounts are seen inside only (`mounts()`). */
+  readonly mountRoot: string;
+  readonly stateFolder: string;
+  readonly datastore: string;
+  readonly adminSocket: string;
+  readonly pluginSocket: string;
+  readonly #options: PrivateDockerOptions;
+  readonly #namespace: MountNamespace;
+  #dockerd: Daemon | undefined;
+  #plugin: Daemon | undefined;
+  #stopped: Promise<void> | undefined;
+
+  private constructor(folder: string, namespace: MountNamespace, options: PrivateDockerOptions) {
+    this.folder = folder;
+    this.runFolder = runFolderOf(folder);
+    this.mountRoot = join(folder, 'mnt');
+    this.stateFolder = join(folder, 'state');
+    this.datastore = join(folder, 'datastore');
+    this.adminSocket = join(folder, 'admin.sock');
+    this.pluginSocket = join(this.runFolder, 'docker/plugins/vmdk.sock');
+    this.#namespace = namespace;
+    this.#options = options;
+  }
+
+  static async start(options: PrivateDockerOptions = {}): Promise<PrivateDocker> {
+    const folder = await mkdtemp(join(tmpdir(), 'vmdk-docker-'));
+    let docker: PrivateDocker | undefined;
+    try {
+      docker = new PrivateDocker(folder, await MountNamespace.open(runFolderOf(folder)), options);
+      for (const path of [docker.mountRoot, docker.stateFolder, docker.datastore]) await mkdir(path);
+      await writeFile(join(folder, 'daemon.json'), '{}\n');
+      await docker.startDockerd();
+      if (!options.withoutImages) {
+        const made = join(folder, 'images');
+        await importImages((args) => docker?.docker(args) ?? Promise.reject(new Error('stopped')), made);
+        await rm(made, { recursive: true });
+      }
+      return docker;
+    } catch (error) {
+      if (docker) await docker.stop();
+      else await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** The docker command line against this dockerd. */
+  docker(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return runCommand(['docker', ...args], { ...options, env: { ...this.#environment(), ...options.env } });
+  }
+
+  /** As `docker`, for steps that must succeed: its trimmed output, or an error with what it said. */
+  async mustDocker(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return (await mustRun(['docker', ...args], { ...options, env: { ...this.#environment(), ...options.env } })).trim();
+  }
+
+  get dockerd(): Daemon {
+    if (!this.#dockerd) throw new Error('this dockerd is not started');
+    return this.#dockerd;
+  }
+
+  get plugin(): Daemon {
+    if (!this.#plugin) throw new Error('the plugin is not started');
+    return this.#plugin;
+  }
+
+  /** Starts a stopped or killed dockerd again, and waits until it answers. */
+  async startDockerd(): Promise<void> {
+    const { binFolder, liveRestore, args = [] } = this.#options;
+    const path = binFolder === undefined ? process.env['PATH'] : `${binFolder}:${process.env['PATH'] ?? ''}`;
+    const at = (name: string): string => join(this.folder, name);
+    const dockerd = binFolder === undefined ? 'dockerd' : join(binFolder, 'dockerd');
+    const command = [
+      dockerd,
+      ...['--host', this.#host(), '--data-root', at('data'), '--exec-root', at('exec'), '--pidfile', at('docker.pid')],
+      ...['--config-file', at('daemon.json'), '--cgroup-parent', `/${this.#controlGroup()}`],
+      // Nothing of the machine's network is touched, whatever the machine allows.
+      ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
+      ...['--userland-proxy=false', '--exec-opt', 'native.cgroupdriver=cgroupfs'],
+      ...(liveRestore ? ['--live-restore'] : []),
+      ...args,
+    ] as const;
+    this.#dockerd = await Daemon.start({
+      name: 'dockerd',
+      command: this.#namespace.inside(command),
+      env: { ...process.env, PATH: path },
+      logFile: join(this.folder, 'dockerd.log'),
+    });
+    await this.#dockerd.waitUntil(() => answersPing(join(this.folder, 'docker.sock')), startTimeoutMs);
+  }
+
+  /** Ends dockerd as the system's service manager would, and starts it again. */
+  async restartDockerd(): Promise<void> {
+    await this.dockerd.stop();
+    await this.startDockerd();
+  }
+
+  /** What a crash leaves: no clean-up of its own, except that the files which would forbid the next start are gone. */
+  async killDockerd(): Promise<void> {
+    const containerdFile = join(this.folder, 'exec/containerd/containerd.pid');
+    const containerd = Number(await readFile(containerdFile, 'utf8'));
+    await this.dockerd.kill9();
+    // The kernel ends containerd with its parent. Where nobody reaps it, the next dockerd would take it for alive.
+    await untilEnded([containerd], 10_000);
+    for (const file of [join(this.folder, 'docker.pid'), containerdFile]) await rm(file, { force: true });
+  }
+
+  /** Starts our plugin inside, where dockerd looks for it, and waits until its socket accepts. */
+  async startPlugin(options: PluginOptions = {}): Promise<Daemon> {
+    if (this.#plugin?.isRunning) throw new Error('the plugin runs already');
+    const places = [
+      ['--socket', '/run/docker/plugins/vmdk.sock'],
+      ['--mount-root', this.mountRoot],
+      ['--state-dir', this.stateFolder],
+    ];
+    const service = ['--embedded', '--datastore', this.datastore, '--admin-socket', this.adminSocket];
+    const command = [join(root, 'bin/vmdk-plugin'), ...places.flat(), ...(options.args ?? service)] as const;
+    // A socket file that a killed plugin left would be dialled before the new one listens.
+    await mkdir(dirname(this.pluginSocket), { recursive: true });
+    this.#plugin = await Daemon.start({
+      name: 'vmdk-plugin',
+      command: this.#namespace.inside(command),
+      env: { ...process.env, ...options.env },
+      logFile: join(this.folder, 'plugin.log'),
+    });
+    await this.#plugin.waitUntil(() => accepts(this.pluginSocket), options.timeoutMs ?? 10_000);
+    return this.#plugin;
+  }
+
+  async restartPlugin(options: PluginOptions = {}): Promise<Daemon> {
+    await this.plugin.stop();
+    return this.startPlugin(options);
+  }
+
+  async killPlugin(): Promise<void> {
+    await this.plugin.kill9();
+  }
+
+  /** The mount table inside, a line of mountinfo each. */
+  mounts(): Promise<readonly string[]> {
+    return this.#namespace.mounts();
+  }
+
+  /** Runs a program inside, to its end. */
+  inside(command: readonly [string, ...string[]], options: CommandOptions = {}): Promise<CommandResult> {
+    return runCommand(this.#namespace.inside(command), options);
+  }
+
+  /** Containers first, then dockerd, then the plugin, then everything they left. Once: later calls are the same stop. */
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    await this.#killContainers();
+    await this.#dockerd?.stop();
+    await this.#plugin?.stop();
+    await this.#namespace.close();
+    await detachLoopsBelow(this.folder);
+    await removeControlGroups(this.#controlGroup());
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** dockerd would first ask them kindly, for ten seconds. If it cannot any more, the namespace ends them. */
+  async #killContainers(): Promise<void> {
+    if (!this.#dockerd?.isRunning) return;
+    const { stdout } = await this.docker(['ps', '--quiet'], { timeoutMs: 5000 }).catch(() => ({ stdout: '' }));
+    const ids = stdout.split('\n').filter((id) => id !== '');
+    if (ids.length > 0) await this.docker(['kill', ...ids], { timeoutMs: 15_000 }).catch(() => undefined);
+  }
+
+  #host(): string {
+    return `unix://${join(this.folder, 'docker.sock')}`;
+  }
+
+  #controlGroup(): string {
+    return this.folder.slice(this.folder.lastIndexOf('/') + 1);
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, DOCKER_HOST: this.#host(), DOCKER_CONFIG: join(this.folder, 'cli'), DOCKER_CONTEXT: '' };
+  }
+}
+
+function runFolderOf(folder: string): string {
+  return join(folder, 'run');
+}
+
+function accepts(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function answersPing(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = request({ socketPath, path: '/_ping', timeout: 1000 }, (reply) => {
+      reply.resume();
+      resolve(reply.statusCode === 200);
+    });
+    asked.once('timeout', () => asked.destroy());
+    asked.once('error', () => resolve(false));
+    asked.end();
+  });
+}
