@@ -1,7 +1,16 @@
 /** How a volume looks in `docker volume inspect` and `ls`: the archived product's status fields, and ours. Pure. */
 import { formatSize } from '../../common/sizes.ts';
 import type { Device, Volume } from '../../native/channel/contract.ts';
-import type { DockerVolume } from '../ports/driver.ts';
+
+/** A volume as Docker's plugin protocol has it. */
+export interface DockerVolume {
+  readonly Name: string;
+  /** Empty when it is not mounted. */
+  readonly Mountpoint: string;
+  /** RFC 3339: dockerd takes any other form for "no such volume". */
+  readonly CreatedAt: string;
+  readonly Status: Readonly<Record<string, unknown>>;
+}
 
 /** What this guest adds to what the service says. */
 export interface LocalState {

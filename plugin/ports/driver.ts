@@ -1,3 +1,5 @@
+import type { DockerVolume } from '../core/docker-volume.ts';
+
 /** What the doors (Docker's HTTP protocol, health) may ask of the plugin. */
 export interface VolumeDriver {
   create(name: string, options: Readonly<Record<string, string>>, caller: AbortSignal): Promise<void>;
@@ -16,17 +18,14 @@ export interface VolumeDriver {
   activated(): void;
 }
 
-export interface DockerVolume {
-  readonly Name: string;
-  readonly Mountpoint: string;
-  readonly CreatedAt: string;
-  readonly Status: Readonly<Record<string, unknown>>;
-}
-
 export interface Health {
   readonly status: 'ok' | 'degraded';
   readonly host: { readonly address: string; readonly isConnected: boolean; readonly viewAgeMs: number };
   readonly volumes: { readonly known: number; readonly mounted: number };
-  readonly mounted: readonly { readonly volume: string; readonly path: string; readonly references: readonly string[] }[];
+  readonly mounted: readonly {
+    readonly volume: string;
+    readonly path: string;
+    readonly references: readonly string[];
+  }[];
   readonly problems: readonly string[];
 }

@@ -16,8 +16,8 @@ export interface FileSystems {
   /** Whether some mount, in whatever namespace, still holds the device. */
   isHeld(devicePath: string): Promise<boolean>;
   /**
-   * Applies owner and mode to the root folder of a file system that is as mkfs left it; leaves any other alone, so that
-   * a repeat after a crash never undoes what a user changed.
+   * Applies owner and mode to the root folder of a file system that is as mkfs left it, and empties it of lost+found;
+   * leaves any other alone, so that a repeat after a crash never undoes what a user changed.
    */
   adornRoot(target: string, root: RootAttributes): Promise<void>;
   /** What is mounted below a folder in this process's mount namespace. */

@@ -61,10 +61,19 @@ export class DiskMounter {
   }
 
   /** Attaches and gives the device; for recovery, which looks at what is mounted before it decides. */
-  async attach(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly reply: Reply<'attach'> }> {
+  async attach(
+    name: FullName,
+    signal: AbortSignal,
+  ): Promise<{ readonly disk: HeldDisk; readonly reply: Reply<'attach'> }> {
     using expected = this.#parts.devices.expect();
     const reply = await this.#askToAttach(name, signal);
-    const disk = { name, path: undefined, isReadOnly: reply.isReadOnly, isFormatted: false, fstype: reply.volume.fstype };
+    const disk = {
+      name,
+      path: undefined,
+      isReadOnly: reply.isReadOnly,
+      isFormatted: false,
+      fstype: reply.volume.fstype,
+    };
     try {
       return { disk: { ...disk, devicePath: await expected.find(reply.device, signal) }, reply };
     } catch (error) {
@@ -92,7 +101,10 @@ export class DiskMounter {
   /** Detaches what is not mounted in this namespace. */
   async detach(disk: HeldDisk): Promise<void> {
     if (await this.#parts.fileSystems.isHeld(disk.devicePath)) {
-      throw new Fault('VolumeInUse', `volume ${disk.name} is still mounted by a process in another namespace; it stays attached`);
+      throw new Fault(
+        'VolumeInUse',
+        `volume ${disk.name} is still mounted by a process in another namespace; it stays attached`,
+      );
     }
     await this.#detach(disk);
   }
@@ -129,7 +141,11 @@ export class DiskMounter {
     return { disk: held, reply, isNew: step === 'format' || step === 'adopt' };
   }
 
-  async #prepare(disk: HeldDisk, reply: Reply<'attach'>, signal: AbortSignal): Promise<{ step: string; fstype: Fstype }> {
+  async #prepare(
+    disk: HeldDisk,
+    reply: Reply<'attach'>,
+    signal: AbortSignal,
+  ): Promise<{ step: string; fstype: Fstype }> {
     const { fileSystems, logger } = this.#parts;
     const known = {
       fullName: disk.name,
@@ -151,7 +167,8 @@ export class DiskMounter {
       case 'nothing':
         break;
     }
-    if (step.do !== 'nothing') logger.info('disk made ready', { volume: disk.name, step: step.do, fstype: step.fstype });
+    if (step.do !== 'nothing')
+      logger.info('disk made ready', { volume: disk.name, step: step.do, fstype: step.fstype });
     return { step: step.do, fstype: step.fstype };
   }
 
@@ -162,7 +179,14 @@ export class DiskMounter {
     } catch (error) {
       const kind = faultOf(error).class;
       if (kind === 'unsure' || kind === 'cancelled') {
-        await this.#detach({ name, devicePath: '', path: undefined, isReadOnly: false, isFormatted: false, fstype: undefined });
+        await this.#detach({
+          name,
+          devicePath: '',
+          path: undefined,
+          isReadOnly: false,
+          isFormatted: false,
+          fstype: undefined,
+        });
       }
       throw error;
     }

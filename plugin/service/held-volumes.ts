@@ -4,7 +4,14 @@
  * volume's lock changes it. Reading never waits.
  */
 import type { FullName } from '../../common/names.ts';
-import { allOf, carriedOver, noReferences, type References, withoutReference, withReference } from '../core/references.ts';
+import {
+  allOf,
+  carriedOver,
+  noReferences,
+  type References,
+  withoutReference,
+  withReference,
+} from '../core/references.ts';
 import type { ReferenceLog } from '../ports/reference-log.ts';
 import type { HeldDisk } from './disk-mounter.ts';
 
@@ -45,7 +52,8 @@ export class HeldVolumes {
 
   /** The disk was detached: nothing of it is left. */
   drop(name: FullName): void {
-    if (this.#held.get(name) && allOf(this.#referencesOf(name)).length > 0) this.#log.append({ do: 'clear', volume: name });
+    if (this.#held.get(name) && allOf(this.#referencesOf(name)).length > 0)
+      this.#log.append({ do: 'clear', volume: name });
     this.#held.delete(name);
     this.#onPathChange();
   }

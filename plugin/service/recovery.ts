@@ -10,7 +10,14 @@ import type { KeyedLock } from '../../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type FullName, fullName, parseFullName } from '../../common/names.ts';
 import type { Reply } from '../../native/channel/contract.ts';
-import { carriedOver, countOf, noReferences, type References, withoutReference, withReference } from '../core/references.ts';
+import {
+  carriedOver,
+  countOf,
+  noReferences,
+  type References,
+  withoutReference,
+  withReference,
+} from '../core/references.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
 import type { Holders } from '../ports/holders.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
@@ -77,7 +84,8 @@ async function recoverOne(
     if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
     const known = held.get(name);
     if (!known || countOf(known.references) > 0) return undefined;
-    if (await holders.isMountedElsewhere(known.disk.devicePath)) return `volume ${name} is used without a reference; it is left alone`;
+    if (await holders.isMountedElsewhere(known.disk.devicePath))
+      return `volume ${name} is used without a reference; it is left alone`;
     await letGo(known.disk, parts);
     logger.info('unused volume let go', { volume: name });
     return undefined;

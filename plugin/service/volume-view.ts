@@ -90,9 +90,11 @@ export class VolumeView {
     }
     const wanted = parsed.datastore.toLowerCase();
     const found = session.datastores.filter((candidate) => candidate.toLowerCase() === wanted);
-    const datastore = found.find((candidate) => candidate === parsed.datastore) ?? (found.length === 1 ? found[0] : undefined);
+    const datastore =
+      found.find((candidate) => candidate === parsed.datastore) ?? (found.length === 1 ? found[0] : undefined);
     if (datastore !== undefined) return fullName(parsed.name, parseDatastoreName(datastore));
-    const why = found.length > 1 ? `is ambiguous: ${found.join(', ')}` : `is unknown; known are ${session.datastores.join(', ')}`;
+    const why =
+      found.length > 1 ? `is ambiguous: ${found.join(', ')}` : `is unknown; known are ${session.datastores.join(', ')}`;
     throw new Fault('DatastoreNotFound', `datastore ${parsed.datastore} ${why} (default ${session.defaultDatastore})`);
   }
 

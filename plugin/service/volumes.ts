@@ -10,9 +10,9 @@ import { failureFields, type Logger } from '../../common/logging.ts';
 import { type FullName, parseFullName } from '../../common/names.ts';
 import { Undo } from '../../common/undo.ts';
 import { parseVolumeOptions } from '../../common/volume-options.ts';
-import { dockerVolume } from '../core/docker-volume.ts';
+import { type DockerVolume, dockerVolume } from '../core/docker-volume.ts';
 import { allOf, countOf, replacesCarried } from '../core/references.ts';
-import type { DockerVolume, VolumeDriver } from '../ports/driver.ts';
+import type { VolumeDriver } from '../ports/driver.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
 import type { Holders } from '../ports/holders.ts';
 import type { Host } from '../ports/host.ts';
@@ -209,5 +209,8 @@ export class Volumes implements VolumeOperations {
 
 function inUse(name: FullName, held: HeldVolume): Fault {
   const ids = allOf(held.references).map((id) => id.slice(0, 12));
-  return new Fault('VolumeInUse', `volume ${name} is mounted here by ${String(ids.length)} mount(s) of Docker: ${ids.join(', ')}`);
+  return new Fault(
+    'VolumeInUse',
+    `volume ${name} is mounted here by ${String(ids.length)} mount(s) of Docker: ${ids.join(', ')}`,
+  );
 }

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import test from 'ava';
 import { loopsBelow } from './harness/loops.ts';
 import { PrivateDocker } from './harness/private-docker.ts';
-import { hold, inspect, sh } from './support.ts';
+import { hold, inspect, sh, untilRunning } from './support.ts';
 
 async function start(options: { liveRestore: boolean }): Promise<PrivateDocker> {
   const docker = await PrivateDocker.start(options);
@@ -44,6 +44,7 @@ test('restarts: dockerd killed without live-restore repeats the same mount ID, a
   await docker.mustDocker(['exec', id, 'sh', '-c', 'echo kept > /data/kept']);
   await docker.killDockerd();
   await docker.startDockerd();
+  await untilRunning(docker, id);
   t.is(await docker.mustDocker(['exec', id, 'cat', '/data/kept']), 'kept');
   t.is((await inspect(docker, 'db')).Status['references'], 1);
   await docker.mustDocker(['rm', '--force', id]);

@@ -2,11 +2,18 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { deadline, pause } from '../../common/deadline.ts';
 import { images } from './harness/images.ts';
 import type { PrivateDocker } from './harness/private-docker.ts';
 
 export function runArgs(volume: string, ...command: readonly string[]): readonly string[] {
   return ['run', '--rm', '--network', 'none', '--volume', `${volume}:/data`, images.plain, ...command];
+}
+
+/** Waits for a container that dockerd starts again by itself; there is no event for who was not there before. */
+export async function untilRunning(docker: PrivateDocker, id: string): Promise<void> {
+  using limit = deadline(30_000, `the start of container ${id}`);
+  while ((await docker.docker(['exec', id, 'true'])).code !== 0) await pause(100, limit.signal);
 }
 
 /** Starts a container that uses the volume until it is removed; gives its ID. */

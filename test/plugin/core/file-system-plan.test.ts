@@ -27,19 +27,38 @@ test('file system plan: only a disk that was never formatted and bears no signat
 });
 
 test('file system plan: a disk made elsewhere that holds data without a signature is never formatted', (t) => {
-  const made = { fullName: 'a@local', fstype: undefined, isFormatted: false, isFreshClone: false, signature: undefined };
+  const made = {
+    fullName: 'a@local',
+    fstype: undefined,
+    isFormatted: false,
+    isFreshClone: false,
+    signature: undefined,
+  };
   t.throws(() => planFileSystem({ ...made, allocatedBytes: 4096 }), { message: /made elsewhere/ });
   t.deepEqual(planFileSystem({ ...made, allocatedBytes: 0 }), { do: 'format', fstype: 'ext4' });
 });
 
 test('file system plan: a signature other than the expected one is refused, and both are named', (t) => {
-  const given = { fullName: 'a@local', fstype: 'ext4', isFormatted: false, isFreshClone: false, allocatedBytes: 0 } as const;
+  const given = {
+    fullName: 'a@local',
+    fstype: 'ext4',
+    isFormatted: false,
+    isFreshClone: false,
+    allocatedBytes: 0,
+  } as const;
   t.throws(() => planFileSystem({ ...given, signature: 'gpt' }), { message: /gpt.*ext4/ });
   t.throws(() => planFileSystem({ ...given, signature: 'xfs' }), { message: /xfs.*ext4/ });
 });
 
 test('file system plan: a clone is prepared before its first mount', (t) => {
-  const given = { fullName: 'a@local', fstype: 'xfs', isFormatted: true, isFreshClone: true, allocatedBytes: 1, signature: undefined } as const;
+  const given = {
+    fullName: 'a@local',
+    fstype: 'xfs',
+    isFormatted: true,
+    isFreshClone: true,
+    allocatedBytes: 1,
+    signature: undefined,
+  } as const;
   t.deepEqual(planFileSystem(given), { do: 'prepare clone', fstype: 'xfs' });
   t.deepEqual(planFileSystem({ ...given, isFreshClone: false }), { do: 'nothing', fstype: 'xfs' });
 });

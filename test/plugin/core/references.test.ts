@@ -1,6 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { allOf, carriedOver, countOf, noReferences, type References, withoutReference, withReference } from '../../../plugin/core/references.ts';
+import {
+  allOf,
+  carriedOver,
+  countOf,
+  noReferences,
+  type References,
+  withoutReference,
+  withReference,
+} from '../../../plugin/core/references.ts';
 
 const ids = fc.constantFrom('a', 'b', 'c');
 

@@ -47,7 +47,12 @@ function check({ guest, inUse, wrong }: Run): void {
   }
 }
 
-async function runUse(run: Run, { kind: what, volume, isShortName, hangsUp }: Use, id: string, s: fc.Scheduler): Promise<void> {
+async function runUse(
+  run: Run,
+  { kind: what, volume, isShortName, hangsUp }: Use,
+  id: string,
+  s: fc.Scheduler,
+): Promise<void> {
   const asked = isShortName ? volume.slice(0, 1) : volume;
   const caller = new AbortController();
   const ids = run.inUse.get(volume) ?? new Set();
@@ -78,7 +83,11 @@ async function runUse(run: Run, { kind: what, volume, isShortName, hangsUp }: Us
   await run.plugin.volumes.unmount(asked, id).catch(() => undefined);
 }
 
-async function play(uses: readonly Use[], failures: readonly { act: Act; trouble: Trouble }[], s: fc.Scheduler): Promise<Run> {
+async function play(
+  uses: readonly Use[],
+  failures: readonly { act: Act; trouble: Trouble }[],
+  s: fc.Scheduler,
+): Promise<Run> {
   const guest = new FakeGuest(async (label) => {
     await s.schedule(Promise.resolve(), label);
     check(run);
@@ -101,7 +110,10 @@ test('volumes: concurrent mounts and unmounts keep exact references and leave no
     fc.asyncProperty(fc.array(use, { minLength: 1, maxLength: 8 }), fc.scheduler(), async (uses, s) => {
       const { guest, plugin, wrong } = await play(uses, [], s);
       t.deepEqual([...guest.violations, ...wrong], []);
-      t.deepEqual([...plugin.held.values()].flatMap(({ references }) => allOf(references)), []);
+      t.deepEqual(
+        [...plugin.held.values()].flatMap(({ references }) => allOf(references)),
+        [],
+      );
       for (const disk of guest.disks.values()) {
         t.false(disk.isAttached);
         t.is(disk.mountedAt, undefined);
@@ -139,7 +151,12 @@ test('volumes: failures and lost replies at any step lose no data, and a new ses
 test('volumes: the second of two Mounts at once is answered only when the file system is mounted', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.scheduler(), async (s) => {
-      const uses = Array.from({ length: 6 }, () => ({ kind: 'run' as const, volume: names[0], isShortName: false, hangsUp: false }));
+      const uses = Array.from({ length: 6 }, () => ({
+        kind: 'run' as const,
+        volume: names[0],
+        isShortName: false,
+        hangsUp: false,
+      }));
       const { guest, wrong } = await play(uses, [], s);
       t.deepEqual([...guest.violations, ...wrong], []);
     }),

@@ -16,7 +16,9 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   }
 }
 
-async function started(...names: string[]): Promise<{ guest: FakeGuest; plugin: Awaited<ReturnType<typeof startPlugin>> }> {
+async function started(
+  ...names: string[]
+): Promise<{ guest: FakeGuest; plugin: Awaited<ReturnType<typeof startPlugin>> }> {
   const guest = new FakeGuest();
   for (const name of names) guest.addVolume(name);
   const plugin = await startPlugin(guest);
@@ -208,13 +210,13 @@ test('volumes: with the host gone, reads answer from the last view and say so', 
 
 test('volumes: Get says not found only when that is certain', async (t) => {
   const { guest, plugin } = await started();
-  t.is(faultOf(t.throws(() => plugin.volumes.get('a'))).code, 'VolumeNotFound');
-  t.is(faultOf(t.throws(() => plugin.volumes.get('a@nowhere'))).code, 'VolumeNotFound');
+  t.throws(() => plugin.volumes.get('a'), { message: /does not exist/ });
+  t.throws(() => plugin.volumes.get('a@nowhere'), { code: 'VolumeNotFound' });
   guest.onEvent = () => undefined;
   guest.failNext('create', 'reply lost');
   guest.failNext('get', 'reply lost');
   t.is(await codeOf(plugin.volumes.create('a', {}, patient)), 'OutcomeUnknown');
-  t.is(faultOf(t.throws(() => plugin.volumes.get('a'))).code, 'HostUnavailable');
+  t.throws(() => plugin.volumes.get('a'), { message: /may or may not exist/ });
   await plugin.recover();
   t.is(plugin.volumes.get('a').Name, 'a');
 });

@@ -1,0 +1,108 @@
+/**
+ * File systems of this Linux guest. Invariants: a disk that bears any signature is never formatted; when a call has
+ * ended, no tool that it started still runs. Left to callers: one call at a time for each disk.
+ */
+import { Fault } from '../../common/fault.ts';
+import { type Fstype, fstypes, type RootAttributes } from '../../common/volume-options.ts';
+import { isHeld } from '../../native/exclusive.ts';
+import { readMountTable } from '../../native/mounts.ts';
+import { AmbivalentSignatureError, probeSignature, type Signature } from '../../native/signature.ts';
+import type { FileSystems, MountedAt, MountRequest } from '../ports/file-systems.ts';
+import { ClonePreparation } from './clone-preparation.ts';
+import { mkfsArguments, mkfsTool } from './mkfs.ts';
+import { mountVolume } from './mounting.ts';
+import { unmountPatiently } from './patient-unmount.ts';
+import { PrivateMounts } from './private-mounts.ts';
+import { adornRootFolder } from './root-folder.ts';
+import { Tools } from './tools.ts';
+
+export interface KernelFileSystemsOptions {
+  /** A folder of ours for mounts that only we use. */
+  readonly scratchFolder: string;
+  /** Where tools are looked for before the system's own folders: PATH when left out. */
+  readonly searchPath?: string;
+}
+
+export class KernelFileSystems implements FileSystems {
+  readonly #tools: Tools;
+  readonly #mounts: PrivateMounts;
+  readonly #clones: ClonePreparation;
+  #cleared: Promise<void> | undefined;
+
+  constructor({ scratchFolder, searchPath = process.env['PATH'] ?? '' }: KernelFileSystemsOptions) {
+    this.#tools = new Tools(searchPath);
+    this.#mounts = new PrivateMounts(scratchFolder);
+    this.#clones = new ClonePreparation(this.#tools, this.#mounts);
+  }
+
+  async makeable(): Promise<readonly Fstype[]> {
+    const found = await Promise.all(fstypes.map((fstype) => this.#tools.find(mkfsTool(fstype))));
+    return fstypes.filter((_, index) => found[index] !== undefined);
+  }
+
+  async signature(devicePath: string, signal: AbortSignal): Promise<string | undefined> {
+    signal.throwIfAborted();
+    await this.#clear();
+    return (await probe(devicePath))?.type;
+  }
+
+  async make(devicePath: string, fstype: Fstype, label: string, signal: AbortSignal): Promise<void> {
+    const found = await this.signature(devicePath, signal);
+    if (found !== undefined) {
+      throw new Fault(
+        'UnexpectedSignature',
+        `${devicePath} bears the signature ${found} and is not formatted; wipe it first if it is not needed`,
+      );
+    }
+    const purpose = `formatting ${devicePath} as ${fstype}`;
+    await this.#tools.run(mkfsTool(fstype), mkfsArguments(fstype, label, devicePath), { purpose }, signal);
+  }
+
+  async prepareClone(devicePath: string, fstype: Fstype, signal: AbortSignal): Promise<void> {
+    await this.#clear();
+    await this.#clones.prepare(devicePath, fstype, signal);
+  }
+
+  async mount(request: MountRequest): Promise<void> {
+    await this.#clear();
+    await mountVolume(request);
+  }
+
+  unmount(target: string): Promise<void> {
+    return unmountPatiently(target);
+  }
+
+  async isHeld(devicePath: string): Promise<boolean> {
+    await this.#clear();
+    return isHeld(devicePath);
+  }
+
+  adornRoot(target: string, root: RootAttributes): Promise<void> {
+    return adornRootFolder(target, root);
+  }
+
+  async mountsBelow(folder: string): Promise<readonly MountedAt[]> {
+    const table = await readMountTable();
+    return table
+      .filter(({ target }) => target.startsWith(`${folder}/`))
+      .map(({ target, source, isReadOnly }) => ({ target, devicePath: source, isReadOnly }));
+  }
+
+  /** Before the first look at any disk: what an earlier process left mounted by its death would be in the way. */
+  #clear(): Promise<void> {
+    this.#cleared ??= this.#mounts.releaseAll().catch((error: unknown) => {
+      this.#cleared = undefined;
+      throw error;
+    });
+    return this.#cleared;
+  }
+}
+
+async function probe(devicePath: string): Promise<Signature | undefined> {
+  try {
+    return await probeSignature(devicePath);
+  } catch (error) {
+    if (!(error instanceof AmbivalentSignatureError)) throw error;
+    throw new Fault('UnexpectedSignature', error.message, { cause: error });
+  }
+}

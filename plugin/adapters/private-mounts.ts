@@ -1,0 +1,59 @@
+/**
+ * Mounts that only we use, for as long as some work takes. Invariants: each is below one folder of ours, so that
+ * whatever a crash left is known for what it is; when a use has ended, nothing is mounted by it.
+ */
+import { mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf } from '../../common/fault.ts';
+import { mount, type MountRequest, readMountTable } from '../../native/mounts.ts';
+import { unmountPatiently } from './patient-unmount.ts';
+
+export class PrivateMounts {
+  readonly #folder: string;
+
+  /** @param folder ours alone; it is made when it is first needed */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async use<T>(request: Omit<MountRequest, 'target' | 'flags'>, work: (target: string) => Promise<T>): Promise<T> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const target = await mkdtemp(join(this.#folder, 'm'));
+    try {
+      await mount({ ...request, target, flags: ['nosuid', 'nodev', 'noexec'] });
+      try {
+        return await work(target);
+      } finally {
+        await unmountPatiently(target);
+      }
+    } finally {
+      await rmdir(target);
+    }
+  }
+
+  /** Unmounts what a crash left mounted from this device. */
+  async release(devicePath: string): Promise<void> {
+    for (const { target, source } of await this.#left()) if (source === devicePath) await unmountPatiently(target);
+  }
+
+  /** Unmounts and removes all that a crash left. To be called at start, when nothing of it is in use. */
+  async releaseAll(): Promise<void> {
+    for (const { target } of await this.#left()) await unmountPatiently(target);
+    for (const name of await namesIn(this.#folder)) await rmdir(join(this.#folder, name));
+  }
+
+  /** Newest first, since mounts may lie on top of each other. */
+  async #left(): Promise<readonly { readonly target: string; readonly source: string }[]> {
+    const table = await readMountTable();
+    return table.filter(({ target }) => target.startsWith(`${this.#folder}/`)).toReversed();
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Finds a disk in sysfs. Invariants: a path is given only when the kernel knows the disk with a size; a loop device is
+ * the one meant only with its sequence number, a SCSI disk only below its controller, at its unit and, where both tell
+ * one, with its world-wide name. Nothing is kept between calls.
+ */
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf } from '../../common/fault.ts';
+import type { Device } from '../../native/channel/contract.ts';
+import { isController, type PciPlace } from './pci-places.ts';
+
+export class SysfsDisks {
+  readonly #root: string;
+
+  /** @param root where sysfs is mounted */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** The path of its node in /dev, or undefined while it is not there. */
+  find(device: Device): Promise<string | undefined> {
+    return device.kind === 'loop' ? this.#findLoop(device) : this.#findScsi(device);
+  }
+
+  async #findLoop({ path, diskSequence }: Device & { readonly kind: 'loop' }): Promise<string | undefined> {
+    const folder = `block/${path.slice('/dev/'.length)}`;
+    const sequence = await this.#read(`${folder}/diskseq`);
+    // Kernels before 5.15 number no disks, and the service then has no number to tell.
+    const isMeant = sequence === undefined ? diskSequence === 0 : Number(sequence) === diskSequence;
+    return isMeant && (await this.#hasSize(folder)) ? path : undefined;
+  }
+
+  async #findScsi(device: Device & { readonly kind: 'scsi' }): Promise<string | undefined> {
+    const slotAddress = await this.#read(`bus/pci/slots/${device.pciSlot}/address`);
+    for (const host of await this.#names('class/scsi_host')) {
+      if (!isController(await this.#placeOf(host), device, slotAddress)) continue;
+      const disk = `class/scsi_device/${host.slice('host'.length)}:0:${device.unit}:0/device`;
+      const [name] = await this.#names(`${disk}/block`);
+      if (name === undefined || !(await this.#hasName(disk, device.wwn)) || !(await this.#hasSize(`block/${name}`)))
+        continue;
+      return `/dev/${name}`;
+    }
+    return undefined;
+  }
+
+  /** The PCI devices above a SCSI host, from the root bridge down. */
+  async #placeOf(host: string): Promise<PciPlace> {
+    const path = await ifThere(realpath(join(this.#root, 'class/scsi_host', host)));
+    return (path ?? '').split('/').filter((part) => /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(part));
+  }
+
+  /** The disk before it at this unit may still be going; hypervisors that give no name show none here either. */
+  async #hasName(disk: string, wanted: string | undefined): Promise<boolean> {
+    const shown = await this.#read(`${disk}/wwid`);
+    return wanted === undefined || shown === undefined || bareName(shown) === bareName(wanted);
+  }
+
+  async #hasSize(folder: string): Promise<boolean> {
+    return Number((await this.#read(`${folder}/size`)) ?? 0) > 0;
+  }
+
+  async #read(path: string): Promise<string | undefined> {
+    return (await ifThere(readFile(join(this.#root, path), 'utf8')))?.trim();
+  }
+
+  async #names(path: string): Promise<readonly string[]> {
+    return (await ifThere(readdir(join(this.#root, path)))) ?? [];
+  }
+}
+
+function bareName(name: string): string {
+  return name.toLowerCase().replace(/^(?:naa\.|0x)/, '');
+}
+
+/** What goes while it is looked at is not there. */
+async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,27 @@
+/** `vmdk-plugin`: Docker's volume driver. Starts, and stops in order when it is asked to. */
+import process from 'node:process';
+import { loadConfig } from '../common/config.ts';
+import { runDaemon } from '../common/daemon.ts';
+import { startPlugin } from './compose.ts';
+import { pluginConfigFile, pluginConfigSchema } from './config.ts';
+import { startEmbeddedService } from './embedded.ts';
+
+await runDaemon('vmdk-plugin', async ({ signal, createLogger }) => {
+  const config = await loadConfig(pluginConfigSchema, {
+    defaultFile: pluginConfigFile,
+    args: process.argv.slice(2),
+    env: process.env,
+  });
+  const logger = createLogger(config.logLevel);
+  await using opened = new AsyncDisposableStack();
+  let address = config.service;
+  if (config.embedded) {
+    const service = await startEmbeddedService(config, logger);
+    opened.defer(() => service.close());
+    ({ address } = service);
+  }
+  const plugin = await startPlugin(config, address, logger, signal);
+  opened.defer(() => plugin.close());
+  const stack = opened.move();
+  return { close: () => stack.disposeAsync() };
+});

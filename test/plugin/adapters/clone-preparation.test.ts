@@ -1,0 +1,196 @@
+import { chmod, mkdir, open, readdir, rm, statfs, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { faultOf } from '../../../common/fault.ts';
+import type { Fstype } from '../../../common/volume-options.ts';
+import { probeSignature } from '../../../native/signature.ts';
+import { KernelFileSystems } from '../../../plugin/adapters/file-systems.ts';
+import { run } from '../../native/support/scratch.ts';
+import { allTypes, type Bench, bench, sizeBytes, textIn } from './volume-disk.ts';
+
+/** A source in use: data on the disk, and data that only its journal holds. Its clone is `clone`, not yet attached. */
+async function copiedInUse(
+  t: ExecutionContext,
+  fstype: Fstype,
+  bytes = sizeBytes[fstype],
+): Promise<Bench & { source: string }> {
+  const place = await bench(t);
+  const device = await place.disk('source', sizeBytes[fstype]);
+  await place.fileSystems.make(device, fstype, 'db', place.signal);
+  const source = await place.mounted(device, 'at-source', fstype);
+  await writeFile(join(source, 'file'), 'on the disk');
+  await run('sync', '-f', source);
+  const late = await open(join(source, 'late'), 'w');
+  await late.writeFile('in the journal');
+  await late.sync();
+  await late.close();
+  await place.copied('source', 'clone', bytes);
+  return { ...place, source };
+}
+
+for (const fstype of allTypes) {
+  for (const factor of [1, 3]) {
+    const title = factor === 1 ? 'on a disk of the same size' : 'on a larger disk';
+    test(`${fstype}: a clone ${title} is mounted beside its source, with the same data and a UUID of its own`, async (t) => {
+      const { fileSystems, attached, mounted, source, signal, scratchFolder } = await copiedInUse(
+        t,
+        fstype,
+        factor * sizeBytes[fstype],
+      );
+      const clone = await attached('clone');
+      const before = (await probeSignature(clone))?.uuid;
+      await fileSystems.prepareClone(clone, fstype, signal);
+      t.not((await probeSignature(clone))?.uuid, before);
+      t.deepEqual(await readdir(scratchFolder).catch(() => []), []);
+      const target = await mounted(clone, 'at-clone', fstype);
+      t.is(await textIn(target, 'file'), 'on the disk');
+      if (fstype !== 'ext2') t.is(await textIn(target, 'late'), 'in the journal');
+      await writeFile(join(target, 'file'), 'changed in the clone');
+      t.is(await textIn(source, 'file'), 'on the disk');
+      const { blocks, bsize } = await statfs(target);
+      t.is(
+        blocks * bsize > 0.8 * factor * sizeBytes[fstype] - 70 * 1024 * 1024,
+        true,
+        `it has ${blocks * bsize} bytes`,
+      );
+      if (factor > 1) t.true(blocks * bsize > 2 * sizeBytes[fstype]);
+    });
+  }
+
+  test(`${fstype}: preparing again, also after use, gives yet another UUID and keeps the data`, async (t) => {
+    const { fileSystems, attached, mounted, signal } = await copiedInUse(t, fstype, 2 * sizeBytes[fstype]);
+    const clone = await attached('clone');
+    await fileSystems.prepareClone(clone, fstype, signal);
+    const used = await mounted(clone, 'used', fstype);
+    await writeFile(join(used, 'mine'), 'kept');
+    await fileSystems.unmount(used);
+    const before = (await probeSignature(clone))?.uuid;
+    await fileSystems.prepareClone(clone, fstype, signal);
+    t.not((await probeSignature(clone))?.uuid, before);
+    const target = await mounted(clone, 'again', fstype);
+    t.is(await textIn(target, 'mine'), 'kept');
+  });
+
+  test(`${fstype}: a clone that a crash left mounted in the private folder is prepared all the same`, async (t) => {
+    const place = await copiedInUse(t, fstype);
+    const clone = await place.attached('clone');
+    await place.fileSystems.prepareClone(clone, fstype, place.signal);
+    await mkdir(join(place.scratchFolder, 'mLeft'), { recursive: true });
+    await place.scratch.mount({ source: clone, target: join(place.scratchFolder, 'mLeft'), fstype });
+    const next = new KernelFileSystems({ scratchFolder: place.scratchFolder });
+    await t.notThrowsAsync(next.prepareClone(clone, fstype, place.signal));
+  });
+}
+
+test('xfs: an unprepared clone cannot be mounted beside its source', async (t) => {
+  const { attached, mounted } = await copiedInUse(t, 'xfs');
+  await t.throwsAsync(mounted(await attached('clone'), 'at-clone', 'xfs'));
+});
+
+test('a disk that bears another signature is not touched', async (t) => {
+  const { fileSystems, disk, signal } = await bench(t);
+  const device = await disk('disk', sizeBytes.xfs);
+  await fileSystems.make(device, 'ext4', 'x', signal);
+  const before = await probeSignature(device);
+  const fault = faultOf(await t.throwsAsync(fileSystems.prepareClone(device, 'xfs', signal)));
+  t.is(fault.code, 'UnexpectedSignature');
+  t.deepEqual(await probeSignature(device), before);
+});
+
+test('a clone whose UUID cannot be changed is an error, also when the tool calls it a success', async (t) => {
+  const { scratch, ...place } = await bench(t);
+  const tools = await scratch.directory('tools');
+  await symlink('/bin/true', join(tools, 'xfs_db'));
+  const fileSystems = new KernelFileSystems({ scratchFolder: place.scratchFolder, searchPath: tools });
+  const device = await place.disk('disk', sizeBytes.xfs);
+  await fileSystems.make(device, 'xfs', 'x', place.signal);
+  const fault = faultOf(await t.throwsAsync(fileSystems.prepareClone(device, 'xfs', place.signal)));
+  t.is(fault.code, 'DamagedVolume');
+  t.regex(fault.message, /UUID of its own/);
+});
+
+const writers: Readonly<Record<Fstype, readonly string[]>> = {
+  ext4: ['e2fsck', 'tune2fs', 'resize2fs'],
+  ext3: ['e2fsck', 'tune2fs', 'resize2fs'],
+  ext2: ['tune2fs', 'resize2fs'],
+  xfs: ['xfs_db'],
+  btrfs: ['btrfstune'],
+};
+/** Every write at first, then ever fewer. */
+const crashPoints = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 45, 70, 100, 150];
+
+for (const fstype of allTypes) {
+  for (const tool of writers[fstype]) {
+    test.serial(`${fstype}: a preparation that ended in any write of ${tool} can be repeated`, async (t) => {
+      const place = await copiedInUse(t, fstype, 2 * sizeBytes[fstype]);
+      const crashes = await crashingTools(place, tool);
+      let crashed = 0;
+      for (const point of crashPoints) {
+        const name = `clone${point}`;
+        await place.copied('clone', name, 2 * sizeBytes[fstype]);
+        const clone = await place.attached(name);
+        const broken = await crashes.at(point);
+        await broken.prepareClone(clone, fstype, place.signal).catch(() => undefined);
+        if (!(await crashes.happened())) break;
+        crashed += 1;
+        await place.fileSystems.prepareClone(clone, fstype, place.signal);
+        const target = await place.mounted(clone, `at-clone${point}`, fstype);
+        t.is(await textIn(target, 'file'), 'on the disk');
+        if (fstype !== 'ext2') t.is(await textIn(target, 'late'), 'in the journal');
+        t.true((await statfs(target)).blocks * (await statfs(target)).bsize > 1.5 * sizeBytes[fstype]);
+        await place.fileSystems.unmount(target);
+      }
+      t.true(crashed > 0, 'the tool never wrote');
+    });
+  }
+
+  test.serial(
+    `${fstype}: a format that ended in any write of mkfs leaves a disk that is made, or can be made`,
+    async (t) => {
+      const place = await bench(t);
+      const crashes = await crashingTools(place, `mkfs.${fstype}`);
+      let crashed = 0;
+      for (const point of [...crashPoints, 200, 300, 450, 700]) {
+        const device = await place.disk(`disk${point}`, sizeBytes[fstype]);
+        await (await crashes.at(point)).make(device, fstype, 'db', place.signal).catch(() => undefined);
+        if (!(await crashes.happened())) break;
+        crashed += 1;
+        const found = await place.fileSystems.signature(device, place.signal);
+        if (found === undefined) await place.fileSystems.make(device, fstype, 'db', place.signal);
+        else t.is(found, fstype);
+        const target = await place.mounted(device, `at${point}`, fstype);
+        await writeFile(join(target, 'file'), 'works');
+        await place.fileSystems.unmount(target);
+      }
+      t.true(crashed > 0, 'mkfs never wrote');
+    },
+  );
+}
+
+interface Crashes {
+  /** An adapter whose tool ends at that write. */
+  at(point: number): Promise<KernelFileSystems>;
+  /** Whether it did, since the last question. */
+  happened(): Promise<boolean>;
+}
+
+async function crashingTools({ scratch, scratchFolder }: Bench, tool: string): Promise<Crashes> {
+  const library = scratch.path('crash-at-write.so');
+  await run('cc', '-shared', '-fPIC', '-O2', '-o', library, join(import.meta.dirname, 'crash-at-write.c'), '-ldl');
+  const [real] = (await run('sh', '-c', `command -v ${tool}`)).split('\n');
+  const mark = scratch.path('crashed');
+  return {
+    async at(point) {
+      const folder = await scratch.directory(`tools${point}`);
+      const settings = `LD_PRELOAD=${library} CRASH_AT=${point} CRASH_MARK=${mark}`;
+      await writeFile(join(folder, tool), `#!/bin/sh\n${settings} exec ${real ?? tool} "$@"\n`);
+      await chmod(join(folder, tool), 0o755);
+      return new KernelFileSystems({ scratchFolder, searchPath: folder });
+    },
+    async happened() {
+      const isThere = (await readdir(scratch.folder)).includes('crashed');
+      await rm(mark, { force: true });
+      return isThere;
+    },
+  };
+}
