@@ -22,7 +22,10 @@ const envPrefix = 'VMDK_';
  * is not a string is written as JSON in flags and variables; a boolean flag needs no value.
  * @throws Fault InvalidRequest
  */
-export async function loadConfig<S extends z.ZodObject>(schema: S, sources: ConfigSources): Promise<Readonly<z.infer<S>>> {
+export async function loadConfig<S extends z.ZodObject>(
+  schema: S,
+  sources: ConfigSources,
+): Promise<Readonly<z.infer<S>>> {
   const keys = Object.keys(schema.shape);
   const problems: string[] = [];
   const flags = fromFlags(schema, sources.args, problems);
@@ -44,7 +47,10 @@ function fromFlags(
 ): { readonly values: Record<string, unknown>; readonly file: string | undefined } {
   const names = new Map(Object.keys(schema.shape).map((key) => [kebab(key), key]));
   const options = Object.fromEntries(
-    [...names].map(([flag, key]) => [flag, { type: takesBoolean(schema, key) ? ('boolean' as const) : ('string' as const) }]),
+    [...names].map(([flag, key]) => [
+      flag,
+      { type: takesBoolean(schema, key) ? ('boolean' as const) : ('string' as const) },
+    ]),
   );
   const values: Record<string, unknown> = {};
   const { tokens } = parseArgs({
@@ -61,7 +67,8 @@ function fromFlags(
     const key = names.get(token.name);
     if (token.name === 'config' && token.value !== undefined) file = token.value;
     else if (key === undefined) problems.push(`flag ${token.rawName} is unknown; known are ${flagList(names)}`);
-    else if (takesBoolean(schema, key)) values[key] = token.value === undefined ? !token.rawName.startsWith('--no-') : token.value === 'true';
+    else if (takesBoolean(schema, key))
+      values[key] = token.value === undefined ? !token.rawName.startsWith('--no-') : token.value === 'true';
     else if (token.value === undefined) problems.push(`flag ${token.rawName} needs a value`);
     else values[key] = typed(schema, key, token.value);
   }
@@ -127,7 +134,7 @@ function explain(issue: z.core.$ZodIssue, merged: Readonly<Record<string, unknow
     (inner, step) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, step) : undefined),
     merged,
   );
-  return `key ${key} has the value ${JSON.stringify(value) ?? 'none'}: ${issue.message}`;
+  return `key ${key} has the value ${value === undefined ? 'none' : JSON.stringify(value)}: ${issue.message}`;
 }
 
 function kebab(key: string): string {

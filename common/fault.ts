@@ -79,7 +79,12 @@ function search(error: unknown, depth: number): Fault | undefined {
   if (error instanceof Fault) return error;
   if (!(error instanceof Error) || depth === 0) return undefined;
   const hidden = error as { suppressed?: unknown; errors?: unknown; error?: unknown };
-  const inner = [hidden.suppressed, error.cause, ...(Array.isArray(hidden.errors) ? hidden.errors : []), hidden.error];
+  const inner = [
+    hidden.suppressed,
+    error.cause,
+    ...(Array.isArray(hidden.errors) ? (hidden.errors as unknown[]) : []),
+    hidden.error,
+  ];
   for (const candidate of inner) {
     const fault = search(candidate, depth - 1);
     if (fault) return fault;

@@ -58,7 +58,10 @@ export async function listenOnSocket(
 function checkLength(path: string, born: string): void {
   const length = Math.max(Buffer.byteLength(path), Buffer.byteLength(born));
   if (length <= maxSocketPathBytes) return;
-  throw new Fault('InvalidRequest', `cannot listen on ${path}: the path is ${length - maxSocketPathBytes} bytes too long`);
+  throw new Fault(
+    'InvalidRequest',
+    `cannot listen on ${path}: the path is ${length - maxSocketPathBytes} bytes too long`,
+  );
 }
 
 async function listen(server: Server, path: string): Promise<void> {
@@ -90,7 +93,10 @@ async function removeDead(path: string): Promise<void> {
   const found = await lstatIfThere(path);
   if (!found) return;
   if (!found.isSocket()) {
-    throw new Fault('InvalidRequest', `cannot listen on ${path}: ${basename(path)} is there and is no socket; remove it`);
+    throw new Fault(
+      'InvalidRequest',
+      `cannot listen on ${path}: ${basename(path)} is there and is no socket; remove it`,
+    );
   }
   if (!(await isSurelyDead(path))) {
     throw new Fault('Busy', `cannot listen on ${path}: another process listens there; stop it first`);

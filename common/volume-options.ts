@@ -91,11 +91,17 @@ export function parseVolumeOptions(given: Readonly<Record<string, string>>): Vol
   if (cloneFrom === '') refuse('clone-from', cloneFrom);
   const isClone = cloneFrom !== undefined;
   if (isClone && text('fstype') !== undefined) {
-    throw new Fault('InvalidOption', 'option fstype cannot be given with clone-from: a clone keeps the file system of its source');
+    throw new Fault(
+      'InvalidOption',
+      'option fstype cannot be given with clone-from: a clone keeps the file system of its source',
+    );
   }
   for (const name of ['uid', 'gid', 'mode'] as const) {
     if (isClone && text(name) !== undefined) {
-      throw new Fault('InvalidOption', `option ${name} cannot be given with clone-from: a clone is not newly formatted`);
+      throw new Fault(
+        'InvalidOption',
+        `option ${name} cannot be given with clone-from: a clone is not newly formatted`,
+      );
     }
   }
   const sizeText = text('size') ?? (isClone ? undefined : optionTable.size.default);
@@ -158,5 +164,8 @@ function parseMode(value: string | undefined): number | undefined {
 }
 
 function refuse(name: OptionName, value: string): never {
-  throw new Fault('InvalidOption', `option ${name} has the value ${JSON.stringify(value)}; allowed is ${optionTable[name].allowed}`);
+  throw new Fault(
+    'InvalidOption',
+    `option ${name} has the value ${JSON.stringify(value)}; allowed is ${optionTable[name].allowed}`,
+  );
 }

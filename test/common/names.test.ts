@@ -3,7 +3,21 @@ import fc from 'fast-check';
 import { faultOf } from '../../common/fault.ts';
 import { parseAskedName, parseFullName, parseVolumeName } from '../../common/names.ts';
 
-for (const name of ['db', 'my volume', 'größe', '*', '#1', 'a@b', '.hidden', '-x', 'a-12345', 'a-1234567', '日本語', '%41', '?']) {
+for (const name of [
+  'db',
+  'my volume',
+  'größe',
+  '*',
+  '#1',
+  'a@b',
+  '.hidden',
+  '-x',
+  'a-12345',
+  'a-1234567',
+  '日本語',
+  '%41',
+  '?',
+]) {
   test(`names: ${JSON.stringify(name)} is a volume name`, (t) => {
     t.is(parseVolumeName(name), name as never);
   });

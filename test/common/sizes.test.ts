@@ -12,7 +12,20 @@ test('sizes: kb mb gb tb and k m g t, any case, are powers of 1024', (t) => {
   t.is(parseSize('62TB'), maxSizeBytes);
 });
 
-for (const text of ['', '10', '10pb', '-1gb', '1.5gb', '0mb', '1kb', '63tb', 'mb', '1 0mb', '1e3mb', '9'.repeat(40) + 'gb']) {
+for (const text of [
+  '',
+  '10',
+  '10pb',
+  '-1gb',
+  '1.5gb',
+  '0mb',
+  '1kb',
+  '63tb',
+  'mb',
+  '1 0mb',
+  '1e3mb',
+  '9'.repeat(40) + 'gb',
+]) {
   test(`sizes: ${JSON.stringify(text.slice(0, 12))} is refused, naming the value and what is allowed`, (t) => {
     const fault = faultOf(t.throws(() => parseSize(text)));
     t.is(fault.code, 'InvalidOption');

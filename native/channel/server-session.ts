@@ -1,0 +1,248 @@
+/**
+ * One connection from a guest, in version 3 or 2 as its first frame tells. Invariants: every command gets one reply, in
+ * one frame; a command that cannot be understood is answered, and what cannot be answered ends the connection; a lost
+ * connection cancels nothing, since the guest comes back and repeats its commands with the same keys.
+ *
+ * Order: commands are handed to their handlers in the order of arrival, and replies and events leave in the order in
+ * which they were made. In particular, a handler that returns a plain value has its reply written before any other code
+ * runs; one that returns a promise, in the first reaction to that promise. So what a handler reads and returns at once
+ * reflects exactly the events that were sent before its reply.
+ */
+import { createHash } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import type { z } from 'zod';
+import { Fault, faultOf } from '../../common/fault.ts';
+import { changes } from './changing-commands.ts';
+import { Connection } from './connection.ts';
+import {
+  type Args,
+  type ChannelEvent,
+  type CommandName,
+  commands,
+  protocolVersion,
+  requestSchema,
+} from './contract.ts';
+import type { Outcome, Work } from './executions.ts';
+import { encodeFrame } from './frame.ts';
+import { describeIssues } from './issues.ts';
+import { parseV2Request, v2Error } from './protocol-v2.ts';
+import type { Session, SessionHost } from './session.ts';
+import type { Vm } from './transports.ts';
+
+interface InFlight {
+  isCancelled: boolean;
+  cancel: (reason: Fault) => void;
+}
+
+type CommandRequest = z.infer<(typeof requestSchema.options)[0]>;
+
+const [commandSchema, cancelSchema] = requestSchema.options;
+const maxShownName = 40;
+const ended = new Fault('HostUnavailable', 'the conversation is over');
+/** Events go to many sessions: each is encoded once. */
+const eventFrames = new WeakMap<ChannelEvent, Buffer>();
+
+export class ServerSession {
+  readonly #host: SessionHost;
+  readonly #connection: Connection;
+  readonly #session: Session;
+  readonly #inFlight = new Map<number, InFlight>();
+  #state: 'new' | 'greeting' | 'version 3' | 'version 2' = 'new';
+
+  constructor(stream: Duplex, vm: Vm, host: SessionHost) {
+    this.#host = host;
+    this.#connection = new Connection(stream, {
+      logger: host.logger.child({ vm: vm.name }),
+      frameTimeoutMs: host.frameTimeoutMs,
+      maxQueuedBytes: host.maxQueuedBytes,
+      onMessage: (message) => this.#receive(message),
+    });
+    const { closed } = this.#connection;
+    this.#session = { vm, send: (event) => this.#connection.sendFrame(eventFrame(event)), closed };
+    const timer = setTimeout(() => {
+      if (this.#state === 'new') this.end(new Fault('DeadlineExceeded', 'the peer said nothing'));
+    }, host.frameTimeoutMs);
+    closed.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  }
+
+  get closed(): AbortSignal {
+    return this.#session.closed;
+  }
+
+  /** Lets the replies that are written leave, then ends. */
+  end(reason: Fault): void {
+    this.#connection.end(reason);
+  }
+
+  /** Ends at once. */
+  destroy(reason: Fault): void {
+    this.#connection.destroy(reason);
+  }
+
+  #receive(message: unknown): void {
+    switch (this.#state) {
+      case 'new':
+        if (typeof message === 'object' && message !== null && 'v' in message) this.#greet(message);
+        else this.#serveV2(message);
+        return;
+      case 'greeting':
+      case 'version 3':
+        this.#receiveV3(message);
+        return;
+      case 'version 2':
+        return;
+    }
+  }
+
+  #greet(message: { readonly v: unknown }): void {
+    const { data: request } = commandSchema.safeParse(message);
+    const args = request && commands.hello.args.safeParse(request.args);
+    const isOfOurVersion = message.v === protocolVersion && args?.data?.versions.includes(protocolVersion) !== false;
+    if (!isOfOurVersion) {
+      this.#refuse(
+        message,
+        new Fault(
+          'ProtocolMismatch',
+          `the service speaks versions 2 and ${protocolVersion} of the protocol; install equal releases in the VM and on the host`,
+        ),
+      );
+    } else if (request?.cmd !== 'hello' || !args) {
+      this.#refuse(message, new Fault('InvalidRequest', 'the first command must be "hello"'));
+    } else if (!args.success) {
+      this.#refuse(message, new Fault('InvalidRequest', `hello: ${describeIssues(args.error)}`));
+    } else {
+      this.#state = 'greeting';
+      this.#run(request, 'hello', args.data, (outcome) => {
+        this.#state = 'version 3';
+        this.#reply(request.id, outcome);
+        if ('fault' in outcome) this.end(outcome.fault);
+      });
+    }
+  }
+
+  /** Answers, if it says to what, and ends the connection. */
+  #refuse(message: unknown, fault: Fault): void {
+    const id = idOf(message);
+    if (id !== undefined) this.#reply(id, { fault });
+    this.end(fault);
+  }
+
+  #receiveV3(message: unknown): void {
+    const cancel = cancelSchema.safeParse(message);
+    if (cancel.success) {
+      this.#cancel(cancel.data.cancel);
+      return;
+    }
+    const id = idOf(message);
+    if (id === undefined || this.#inFlight.has(id)) {
+      this.#connection.destroy(new Fault('InvalidRequest', 'a command without an id, or with one that is in use'));
+      return;
+    }
+    try {
+      this.#command(message);
+    } catch (error) {
+      this.#reply(id, { fault: faultOf(error) });
+    }
+  }
+
+  /** @throws Fault when the command is not to be started */
+  #command(message: unknown): void {
+    const request = commandSchema.safeParse(message);
+    if (!request.success)
+      throw new Fault('InvalidRequest', `command ${describe(message)}: ${describeIssues(request.error)}`);
+    const { id, cmd, args } = request.data;
+    if (this.#state === 'greeting') throw new Fault('InvalidRequest', `${cmd}: "hello" is not answered yet`);
+    if (cmd === 'hello') throw new Fault('InvalidRequest', 'hello: was said already on this connection');
+    const parsed = commands[cmd].args.safeParse(args);
+    if (!parsed.success) throw new Fault('InvalidRequest', `${cmd}: ${describeIssues(parsed.error)}`);
+    if (cmd !== 'ping') {
+      if (this.#host.isClosing()) return;
+      if (this.#inFlight.size >= this.#host.maxInFlight) {
+        throw new Fault('Busy', `${cmd}: ${this.#inFlight.size} commands of this VM are at work; try again later`);
+      }
+    }
+    this.#run(request.data, cmd, parsed.data, (outcome) => this.#reply(id, outcome));
+  }
+
+  #run<C extends CommandName>(
+    { id, key }: CommandRequest,
+    cmd: C,
+    args: Args<C>,
+    tell: (outcome: Outcome) => void,
+  ): void {
+    const { handlers } = this.#host;
+    const work: Work = (signal) => handlers[cmd](this.#session, args, { key, signal });
+    const entry: InFlight = { isCancelled: false, cancel: () => undefined };
+    this.#inFlight.set(id, entry);
+    if (!changes(cmd)) {
+      entry.cancel = this.#host.executions.start(work, tell);
+      return;
+    }
+    const fingerprint = createHash('sha256')
+      .update(JSON.stringify([cmd, args]))
+      .digest('base64');
+    entry.cancel = this.#host.outcomes.run(
+      { vmId: this.#session.vm.id, key, fingerprint, work },
+      { tell, isWaiting: () => !entry.isCancelled && !this.closed.aborted },
+    );
+  }
+
+  /** Its reply is sent all the same: by then the command was undone, or had happened already. */
+  #cancel(id: number): void {
+    const entry = this.#inFlight.get(id);
+    if (!entry || entry.isCancelled) return;
+    entry.isCancelled = true;
+    entry.cancel(new Fault('Cancelled', 'the guest gave the command up'));
+  }
+
+  #reply(id: number, outcome: Outcome): void {
+    this.#inFlight.delete(id);
+    if (this.closed.aborted) return;
+    try {
+      this.#connection.send('ok' in outcome ? { id, ok: outcome.ok } : { id, error: wireError(outcome.fault) });
+    } catch (error) {
+      this.#connection.send({ id, error: wireError(faultOf(error)) });
+    }
+  }
+
+  #serveV2(message: unknown): void {
+    this.#state = 'version 2';
+    const { protocolV2, executions, isClosing } = this.#host;
+    const work: Work = (signal) => {
+      if (!protocolV2)
+        throw new Fault('ProtocolMismatch', 'version 2 of the protocol is not served; upgrade the plugin');
+      if (isClosing()) throw new Fault('HostUnavailable', 'the service is being stopped; try again later');
+      return protocolV2(this.#session, parseV2Request(message), signal);
+    };
+    executions.start(work, (outcome) => {
+      const reply = 'ok' in outcome ? (outcome.ok ?? null) : v2Error(outcome.fault);
+      try {
+        this.#connection.send(reply);
+      } catch (error) {
+        this.#connection.send(v2Error(faultOf(error)));
+      }
+      this.end(ended);
+    });
+  }
+}
+
+function wireError({ code, message }: Fault): { readonly code: string; readonly message: string } {
+  return { code, message };
+}
+
+function eventFrame(event: ChannelEvent): Buffer {
+  let frame = eventFrames.get(event);
+  if (!frame) eventFrames.set(event, (frame = encodeFrame({ event })));
+  return frame;
+}
+
+function idOf(message: unknown): number | undefined {
+  if (typeof message !== 'object' || message === null || !('id' in message)) return undefined;
+  const { id } = message;
+  return typeof id === 'number' && Number.isSafeInteger(id) && id >= 0 ? id : undefined;
+}
+
+function describe(message: unknown): string {
+  const name = typeof message === 'object' && message !== null && 'cmd' in message ? message.cmd : undefined;
+  return typeof name === 'string' ? JSON.stringify(name.slice(0, maxShownName)) : 'without a name';
+}

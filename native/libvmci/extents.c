@@ -1,0 +1,175 @@
+/*
+ * Files as runs of data and holes.
+ *
+ * Invariant: a copy has the bytes and the holes of its source; each call does a bounded piece of it, so that its
+ * caller can report progress and stop between two calls. Nothing is flushed to disk: that is the caller's to do.
+ */
+#include "vmci.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    BUFFER_BYTES = 1024 * 1024,
+    /* A file of many tiny extents must not make one call long. */
+    EXTENTS_PER_CALL = 4096,
+    NEW_FILE_MODE = 0600,
+};
+
+struct copy {
+    int source, destination;
+    bool is_plain; /* the kernel refuses to copy between these two */
+    char *buffer;
+};
+
+int64_t vmci_allocate(const char *path, uint64_t offset, uint64_t length)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return -errno;
+    int result;
+    do result = fallocate(file, 0, (off_t)offset, (off_t)length);
+    while (result < 0 && errno == EINTR);
+    result = result < 0 ? -errno : 0;
+    (void)close(file);
+    return result;
+}
+
+int64_t vmci_reflink(const char *source, const char *destination)
+{
+    int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0) return -errno;
+    int64_t result = 0;
+    int to = open(destination, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, NEW_FILE_MODE);
+    if (to < 0 || ioctl(to, FICLONE, from) < 0) result = -errno;
+    if (to >= 0) (void)close(to);
+    (void)close(from);
+    return result;
+}
+
+static int write_all(int file, const char *bytes, size_t length, off_t offset)
+{
+    while (length > 0) {
+        ssize_t count = pwrite(file, bytes, length, offset);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return -errno;
+        bytes += count;
+        offset += count;
+        length -= (size_t)count;
+    }
+    return 0;
+}
+
+static bool is_refusal(int error)
+{
+    return error == EXDEV || error == ENOSYS || error == EINVAL || error == EOPNOTSUPP;
+}
+
+/* Copies some bytes at `offset` and returns how many, or -errno. */
+static int64_t copy_some(struct copy *copy, off_t offset, size_t length)
+{
+    if (!copy->is_plain) {
+        off_t from = offset, to = offset;
+        ssize_t count = copy_file_range(copy->source, &from, copy->destination, &to, length, 0);
+        if (count > 0) return count;
+        if (count < 0 && errno == EINTR) return 0;
+        if (count < 0 && !is_refusal(errno)) return -errno;
+        /* Some file systems answer 0 where they cannot. */
+        copy->is_plain = true;
+    }
+    if (copy->buffer == NULL) copy->buffer = malloc(BUFFER_BYTES);
+    if (copy->buffer == NULL) return -ENOMEM;
+    ssize_t count = pread(copy->source, copy->buffer, length < BUFFER_BYTES ? length : BUFFER_BYTES, offset);
+    if (count < 0) return errno == EINTR ? 0 : -errno;
+    /* The source became shorter while we read it: what we have is no copy of anything. */
+    if (count == 0) return -EIO;
+    int error = write_all(copy->destination, copy->buffer, (size_t)count, offset);
+    return error < 0 ? error : (int64_t)count;
+}
+
+/* The next run of data at or after `offset`; both are `size` when only a hole is left. */
+static int find_data(int source, off_t offset, off_t size, off_t *start, off_t *end)
+{
+    *start = *end = size;
+    off_t found = offset < size ? lseek(source, offset, SEEK_DATA) : size;
+    if (found < 0 && errno != ENXIO) return -errno;
+    if (found < 0 || found >= size) return 0;
+    off_t hole = lseek(source, found, SEEK_HOLE);
+    if (hole < 0) return -errno;
+    *start = found;
+    *end = hole < size ? hole : size;
+    return 0;
+}
+
+static int64_t copy_piece(struct copy *copy, off_t offset, uint64_t max_bytes, struct vmci_copy_progress *progress)
+{
+    off_t size = (off_t)progress->size_bytes;
+    for (int extents = 0; extents < EXTENTS_PER_CALL; extents++) {
+        off_t end;
+        int error = find_data(copy->source, offset, size, &offset, &end);
+        if (error < 0) return error;
+        progress->next_offset = (uint64_t)offset;
+        while (offset < end && progress->copied_bytes < max_bytes) {
+            uint64_t left = max_bytes - progress->copied_bytes, run = (uint64_t)(end - offset);
+            int64_t count = copy_some(copy, offset, left < run ? left : run);
+            if (count < 0) return count;
+            offset += count;
+            progress->copied_bytes += (uint64_t)count;
+            progress->next_offset = (uint64_t)offset;
+        }
+        if (offset >= size) return 1;
+        if (progress->copied_bytes >= max_bytes) return 0;
+    }
+    return 0;
+}
+
+static int64_t copy_between(struct copy *copy, off_t offset, uint64_t max_bytes, struct vmci_copy_progress *progress)
+{
+    struct stat status;
+    if (fstat(copy->source, &status) < 0) return -errno;
+    progress->size_bytes = (uint64_t)status.st_size;
+    /* The length first: a hole at the end is then there already. */
+    if (offset == 0 && ftruncate(copy->destination, status.st_size) < 0) return -errno;
+    int64_t result = copy_piece(copy, offset, max_bytes, progress);
+    free(copy->buffer);
+    return result;
+}
+
+int64_t vmci_copy_extents(const char *source, const char *destination, uint64_t from_offset, uint64_t max_bytes,
+                          struct vmci_copy_progress *progress)
+{
+    *progress = (struct vmci_copy_progress){.next_offset = from_offset};
+    struct copy copy = {.source = open(source, O_RDONLY | O_CLOEXEC)};
+    if (copy.source < 0) return -errno;
+    int creation = from_offset == 0 ? O_CREAT | O_TRUNC : 0;
+    copy.destination = open(destination, O_WRONLY | O_CLOEXEC | creation, NEW_FILE_MODE);
+    int64_t result = -errno;
+    if (copy.destination >= 0) {
+        result = copy_between(&copy, (off_t)from_offset, max_bytes, progress);
+        (void)close(copy.destination);
+    }
+    (void)close(copy.source);
+    return result;
+}
+
+int64_t vmci_write_zeros(const char *path, uint64_t offset, uint64_t length)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return -errno;
+    char *zeros = calloc(1, BUFFER_BYTES);
+    int error = zeros == NULL ? -ENOMEM : 0;
+    while (error == 0 && length > 0) {
+        size_t count = length < BUFFER_BYTES ? (size_t)length : BUFFER_BYTES;
+        error = write_all(file, zeros, count, (off_t)offset);
+        offset += count;
+        length -= count;
+    }
+    free(zeros);
+    (void)close(file);
+    return error;
+}
