@@ -1,0 +1,72 @@
+/**
+ * A new disk's bytes. Invariant: it reads as its source did, and as zeros from there to its very end; a thick one has
+ * all its blocks to itself, so that it cannot run out of space later.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { Fault } from '../../common/fault.ts';
+import type { Diskformat } from '../../common/volume-options.ts';
+import { allocate, copyDataExtents, reflink, writeZeros } from '../../native/file-extents.ts';
+import { codeOf } from '../../native/system-error.ts';
+import type { Extent } from '../core/volume-record.ts';
+import type { OnProgress } from '../ports/datastore.ts';
+import { copyThick } from './thick-copy.ts';
+
+export interface ExtentRequest {
+  readonly sizeBytes: number;
+  readonly diskformat: Diskformat;
+  readonly source: Extent | undefined;
+  readonly onProgress: OnProgress;
+}
+
+/** @param file the new, empty file that lies at `path` */
+export async function fillExtent(
+  file: FileHandle,
+  path: string,
+  request: ExtentRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const { sizeBytes, diskformat, source, onProgress } = request;
+  if (diskformat === 'thin') {
+    if (source) await copyThin(source, file, path, onProgress, signal);
+    await file.truncate(sizeBytes);
+    return;
+  }
+  const copiedBytes = source?.sizeBytes ?? 0;
+  await reserve(path, sizeBytes);
+  if (source) await copyThick(source, file, diskformat === 'eagerzeroedthick', onProgress, signal);
+  if (diskformat === 'eagerzeroedthick' && copiedBytes === 0) await writeZeros(path, sizeBytes, { onProgress }, signal);
+}
+
+async function copyThin(
+  source: Extent,
+  file: FileHandle,
+  path: string,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  await syncFile(source.path);
+  if (!(await reflink(source.path, path))) await copyDataExtents(source.path, path, { onProgress }, signal);
+  // What lies behind the source's end in its file is no part of the disk, and must not come into view when it grows.
+  await file.truncate(source.sizeBytes);
+}
+
+/** A copy looks for data where the file system says that it is; what is still on its way there might be missed. */
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function reserve(path: string, sizeBytes: number): Promise<void> {
+  try {
+    await allocate(path, sizeBytes);
+  } catch (error) {
+    if (!['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS'].includes(codeOf(error) ?? '')) throw error;
+    throw new Fault('NotSupported', 'this datastore cannot reserve space for a thick disk; choose diskformat thin', {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The service, put together: the one place that names adapters. Invariants: nothing listens before the catalog is true;
+ * at the end new work is refused first, then the work under way ends, and only then are the datastores let go. Disks
+ * stay attached: their guests use them.
+ */
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import { deadline } from '../common/deadline.ts';
+import { KeyedLock } from '../common/keyed-lock.ts';
+import type { Logger } from '../common/logging.ts';
+import { parseDatastoreName } from '../common/names.ts';
+import { listenOnSocket } from '../common/unix-socket.ts';
+import { version } from '../common/version.ts';
+import { defaultPort } from '../native/channel/contract.ts';
+import { ChannelServer } from '../native/channel/server.ts';
+import { listen, type ListenOptions } from '../native/channel/transports.ts';
+import { FolderDatastore } from './adapters/folder-datastore.ts';
+import { LoopHypervisor } from './adapters/loop-hypervisor.ts';
+import { defaultDatastoreOf, type ServiceConfig } from './config.ts';
+import type { Vm } from './core/holders.ts';
+import { adminApi } from './doors/admin-api.ts';
+import { channelHandlers, type Guests } from './doors/channel-handlers.ts';
+import { v2Handler } from './doors/protocol-v2.ts';
+import type { Hypervisor } from './ports/hypervisor.ts';
+import { Datastores } from './service/datastores.ts';
+import { InFlight } from './service/in-flight.ts';
+import { readCatalog } from './service/read-catalog.ts';
+import type { Service } from './service/service.ts';
+import { type ServiceStatus, statusOf } from './service/status.ts';
+
+export interface StartOptions {
+  readonly logger: Logger;
+  /** Whether to make datastore folders that are missing, as one wants where the folder is not a mounted disk. */
+  readonly createsFolders?: boolean;
+}
+
+export interface RunningService extends AsyncDisposable {
+  readonly status: () => ServiceStatus;
+  /** Orderly: waits for the work under way, within ten seconds. May be called again. */
+  close(): Promise<void>;
+}
+
+/** Together below the ten seconds after which service managers kill. */
+const commandGraceMs = 6_500;
+const undoGraceMs = 2_500;
+const adminMode = 0o600;
+
+/** @throws Fault with one sentence that says what cannot be had: a folder, a lock, a socket */
+export async function startService(config: ServiceConfig, options: StartOptions): Promise<RunningService> {
+  const { logger, createsFolders = true } = options;
+  const startedAt = new Date();
+  await using opened = new AsyncDisposableStack();
+  const datastores = new Datastores(await openDatastores(config, opened, createsFolders, logger));
+  const vms = config.vms.map(({ name }): Vm => ({ id: name, name }));
+  const hypervisor = new LoopHypervisor(vms);
+  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger);
+  const service: Service = {
+    catalog,
+    locks: new KeyedLock(),
+    datastores,
+    hypervisor,
+    authorise: () => undefined,
+    logger,
+    version,
+    instanceId: randomUUID(),
+    now: () => new Date(),
+    newUuid: randomUUID,
+  };
+  const status = (): ServiceStatus => statusOf(service, startedAt, leftovers);
+  await openDoors(config, service, status, opened);
+  logger.info('started', { version, volumes: catalog.view.records.length, vms: vms.length });
+  const stack = opened.move();
+  const close = (): Promise<void> => stack.disposeAsync();
+  return { status, close, [Symbol.asyncDispose]: close };
+}
+
+async function openDatastores(
+  config: ServiceConfig,
+  opened: AsyncDisposableStack,
+  createsFolder: boolean,
+  logger: Logger,
+): Promise<FolderDatastore[]> {
+  const datastores: FolderDatastore[] = [];
+  for (const [name, path] of Object.entries(config.datastores)) {
+    const datastore = await FolderDatastore.open({ name: parseDatastoreName(name), path, createsFolder, logger });
+    opened.defer(() => datastore.close());
+    datastores.push(datastore);
+  }
+  return datastores;
+}
+
+/** What is opened last is closed first: no new connections, then no more commands, then the datastores. */
+async function openDoors(
+  config: ServiceConfig,
+  service: Service,
+  status: () => ServiceStatus,
+  opened: AsyncDisposableStack,
+): Promise<void> {
+  const inFlight = new InFlight();
+  opened.defer(async () => {
+    using limit = deadline(undoGraceMs, 'taking back the commands at work');
+    await inFlight.idle(limit.signal).catch((error: unknown) => {
+      service.logger.warn('commands are still at work at the end', { error: String(error), count: inFlight.size });
+    });
+  });
+  const guests: Guests = new Map(
+    config.vms.map(({ name, defaultDatastore }) => {
+      const vm = { id: name, name };
+      return [vm.id, { vm, defaultDatastore: defaultDatastoreOf(config, defaultDatastore) }];
+    }),
+  );
+  const server = new ChannelServer({
+    handlers: channelHandlers(service, guests, inFlight),
+    protocolV2: v2Handler(service, guests, inFlight),
+    logger: service.logger,
+    limits: { closeGraceMs: commandGraceMs },
+  });
+  opened.defer(() => server.close());
+  await openAdmin(config, service, status, opened);
+  const onConnection: ListenOptions['onConnection'] = (stream, vm) => server.serve(stream, vm);
+  for (const { name, socket } of config.vms) {
+    const identify = (): Vm => ({ id: name, name });
+    const listener = await listen({ kind: 'unix', path: socket }, { identify, onConnection, logger: service.logger });
+    opened.defer(() => listener.close());
+  }
+  await openVsock(service.hypervisor, onConnection, service.logger, opened);
+}
+
+async function openAdmin(
+  config: ServiceConfig,
+  service: Service,
+  status: () => ServiceStatus,
+  opened: AsyncDisposableStack,
+): Promise<void> {
+  const server = createServer(adminApi({ service, defaultDatastore: defaultDatastoreOf(config, undefined), status }));
+  opened.defer(() => server.closeAllConnections());
+  const socket = await listenOnSocket(server, config.adminSocket, { mode: adminMode });
+  opened.defer(() => socket.close());
+}
+
+/** Only where VMs have an address of that kind: the loop hypervisor's have none. */
+async function openVsock(
+  { vmOfContextId }: Hypervisor,
+  onConnection: ListenOptions['onConnection'],
+  logger: Logger,
+  opened: AsyncDisposableStack,
+): Promise<void> {
+  if (!vmOfContextId) return;
+  const identify: ListenOptions['identify'] = (peer) => (peer.kind === 'vsock' ? vmOfContextId(peer.cid) : undefined);
+  const listener = await listen({ kind: 'vsock', port: defaultPort }, { identify, onConnection, logger });
+  opened.defer(() => listener.close());
+}

@@ -1,0 +1,53 @@
+/**
+ * Who holds which disk, joined to the volumes. Invariant: a volume that is attached twice, by a stranger, or through a
+ * second name is never offered for use. Pure: no I/O.
+ */
+import type { Device } from '../../native/channel/contract.ts';
+import { fullNameOf, type VolumeRecord, withProblem, withVolume } from './volume-record.ts';
+
+export interface Vm {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface Attachment {
+  /** As in `Extent.diskId`. */
+  readonly diskId: string;
+  readonly device: Device;
+  readonly isReadOnly: boolean;
+  /** One of our VMs; else what is known of whoever it is, as the end of the sentence "it is attached …". */
+  readonly holder: { readonly vm: Vm } | { readonly other: string };
+}
+
+/** The record with the holder that the hypervisor tells, or with the problem that it makes. */
+export function withHolder(record: VolumeRecord, attachments: readonly Attachment[]): VolumeRecord {
+  const free = withVolume(record, { attached: undefined });
+  const found = attachments.filter((attachment) => attachment.diskId === record.extent?.diskId);
+  const [holder, ...others] = found;
+  if (!holder) return free;
+  if (others.length > 0) {
+    const devices = found.map(({ device }) => deviceText(device)).join(' and ');
+    return withProblem(
+      free,
+      `it is attached more than once, as ${devices}; detach all but one of them and restart the service`,
+    );
+  }
+  if ('other' in holder.holder) return withProblem(free, `it is attached ${holder.holder.other}`);
+  const { isReadOnly, device } = holder;
+  return { ...withVolume(free, { attached: { vm: holder.holder.vm, device } }), isAttachedReadOnly: isReadOnly };
+}
+
+/** Two descriptors that name one file would let two VMs write one disk. */
+export function markShared(records: readonly VolumeRecord[]): readonly VolumeRecord[] {
+  const byDisk = Map.groupBy(records, (record) => record.extent?.diskId);
+  return records.map((record) => {
+    const twin = record.extent && byDisk.get(record.extent.diskId)?.find((other) => other !== record);
+    return twin
+      ? withProblem(record, `its extent is also the extent of volume ${fullNameOf(twin)}; give each its own`)
+      : record;
+  });
+}
+
+function deviceText(device: Device): string {
+  return device.kind === 'loop' ? device.path : `SCSI unit ${device.unit}`;
+}

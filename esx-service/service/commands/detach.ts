@@ -1,0 +1,62 @@
+/**
+ * Takes a volume's disk back from the VM that asks. What the guest tells of the disk is durable before the disk is let
+ * go, so that nobody who gets it next knows less; what the guest still uses stays attached.
+ */
+import { Fault, faultOf } from '../../../common/fault.ts';
+import type { Args } from '../../../native/channel/contract.ts';
+import { type VolumeRecord, withProblem, withVolume } from '../../core/volume-record.ts';
+import type { Datastore } from '../../ports/datastore.ts';
+import type { Command } from '../command.ts';
+import { type Service, usable, type UsableRecord, writeLock } from '../service.ts';
+import { askHolder } from '../truth.ts';
+
+export const detach: Command<'detach'> = async (service, guest, args, { signal }) => {
+  const { full, datastore } = service.datastores.resolve(args.name, guest.defaultDatastore);
+  service.authorise(guest.vm, 'detach', full);
+  using _held = await service.locks.acquire([writeLock(full)], signal);
+  const known = service.catalog.find(full);
+  const { attached } = known?.volume ?? {};
+  if (!known || attached?.vm.id !== guest.vm.id) return {};
+  const record = await report(service, datastore, usable(known), args);
+  const disk = { uuid: record.uuid, extent: record.extent };
+  const [[outcome], seen] = await Promise.all([
+    service.hypervisor.reconfigure(guest.vm, [{ do: 'detach', disk, device: attached.device }], signal),
+    lookAt(datastore, record),
+  ]);
+  if (outcome && 'fault' in outcome) {
+    if (outcome.fault.code !== 'VolumeInUse') await askHolder(service, record);
+    throw new Fault(outcome.fault.code, `volume ${full} cannot be detached: ${outcome.fault.message}`, {
+      cause: outcome.fault,
+    });
+  }
+  service.catalog.publish(withVolume(seen, { attached: undefined }));
+  return {};
+};
+
+/** Writes down what is new in the guest's report, if anything is. */
+async function report(
+  service: Service,
+  datastore: Datastore,
+  record: UsableRecord,
+  told: Args<'detach'>,
+): Promise<UsableRecord> {
+  const isFormatted = record.isFormatted || told.isFormatted;
+  const isFreshClone = record.isFreshClone && !told.isClonePrepared;
+  const fstype = told.fstype ?? record.volume.fstype;
+  const isNews =
+    isFormatted !== record.isFormatted || isFreshClone !== record.isFreshClone || fstype !== record.volume.fstype;
+  if (!isNews) return record;
+  const now = { ...record, isFormatted, isFreshClone, hasMetadata: true, volume: { ...record.volume, fstype } };
+  await datastore.saveMetadata(now);
+  service.catalog.publish(now);
+  return now;
+}
+
+async function lookAt(datastore: Datastore, record: UsableRecord): Promise<VolumeRecord> {
+  try {
+    const { allocatedBytes } = await datastore.inspect(record);
+    return withVolume(record, { allocatedBytes });
+  } catch (error) {
+    return withProblem(record, faultOf(error).message);
+  }
+}

@@ -1,0 +1,4 @@
+/** Whether the service is there. */
+import type { Query } from '../command.ts';
+
+export const ping: Query<'ping'> = () => ({});

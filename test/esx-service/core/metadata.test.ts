@@ -1,0 +1,53 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { faultOf } from '../../../common/fault.ts';
+import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { type Metadata, parseMetadata, writeMetadata } from '../../../esx-service/core/metadata.ts';
+
+const metadata: Metadata = {
+  uuid: newDiskUuid('a1b2c3d4-e5f6-4789-8abc-def012345678'),
+  createKey: 'key',
+  isNamedInFull: true,
+  fstype: 'ext4',
+  diskformat: 'thin',
+  access: 'read-write',
+  attachAs: 'persistent',
+  mountOptions: ['noatime'],
+  cloneFrom: 'other@local',
+  createdAt: '2026-01-01T00:00:00.000Z',
+  createdBy: 'alpha',
+  isFormatted: true,
+  isFreshClone: false,
+  root: { uid: 5, mode: 0o750 },
+};
+
+test('metadata: what was written is read again, without an optional field too', (t) => {
+  t.deepEqual(parseMetadata(writeMetadata(metadata)), metadata);
+  const { cloneFrom: _, createKey: __, ...less } = metadata;
+  t.deepEqual(parseMetadata(writeMetadata(less)), less);
+});
+
+for (const [what, text, mention] of [
+  ['half a file', writeMetadata(metadata).slice(0, 100), 'not JSON'],
+  ['an empty file', '', 'not JSON'],
+  ['no object', '7', 'damaged'],
+  ['a wrong value', writeMetadata(metadata).replace('"thin"', '"fat"'), 'diskformat'],
+  ['a field that we do not know', writeMetadata(metadata).replace('{', '{"more": 1,'), 'more'],
+  ['a newer version', writeMetadata(metadata).replace('"formatVersion": 1', '"formatVersion": 2'), 'newer service'],
+  ['an identity that is none', writeMetadata(metadata).replace('6000c29', 'x000c29'), 'uuid'],
+] as const) {
+  test(`metadata: ${what} is damage, never a default`, (t) => {
+    const fault = faultOf(t.throws(() => parseMetadata(text)));
+    t.is(fault.code, 'DamagedVolume');
+    t.true(fault.message.includes(mention), `sentence: ${fault.message}`);
+  });
+}
+
+test('metadata: a file cut anywhere is damage', (t) => {
+  const text = writeMetadata(metadata).trimEnd();
+  fc.assert(
+    fc.property(fc.nat(text.length - 1), (length) => {
+      t.throws(() => parseMetadata(text.slice(0, length)), { code: 'DamagedVolume' });
+    }),
+  );
+});

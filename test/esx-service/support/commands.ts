@@ -1,0 +1,164 @@
+/** The commands of a service over real folders and loop devices, without the channel in between. */
+import { randomUUID } from 'node:crypto';
+import type { ExecutionContext } from 'ava';
+import { type Fault, faultOf } from '../../../common/fault.ts';
+import { KeyedLock } from '../../../common/keyed-lock.ts';
+import { type Logger, silentLogger } from '../../../common/logging.ts';
+import { parseDatastoreName } from '../../../common/names.ts';
+import { FolderDatastore } from '../../../esx-service/adapters/folder-datastore.ts';
+import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
+import type { VolumeRecord } from '../../../esx-service/core/volume-record.ts';
+import type { Datastore } from '../../../esx-service/ports/datastore.ts';
+import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
+import { attach } from '../../../esx-service/service/commands/attach.ts';
+import { create } from '../../../esx-service/service/commands/create.ts';
+import { detach } from '../../../esx-service/service/commands/detach.ts';
+import { get } from '../../../esx-service/service/commands/get.ts';
+import { remove } from '../../../esx-service/service/commands/remove.ts';
+import { Datastores } from '../../../esx-service/service/datastores.ts';
+import { readCatalog } from '../../../esx-service/service/read-catalog.ts';
+import type { Guest, Service } from '../../../esx-service/service/service.ts';
+import type { Args, Reply, Volume } from '../../../native/channel/contract.ts';
+import { mebibyte, type Place, place } from './place.ts';
+
+export const never = new AbortController().signal;
+export const vms = ['alpha', 'beta'].map((name) => ({ id: name, name }));
+
+export interface Commands {
+  readonly service: Service;
+  readonly leftovers: readonly string[];
+  readonly create: (name: string, options?: Partial<Args<'create'>>, context?: Partial<Context>) => Promise<Volume>;
+  readonly clone: (name: string, source: string, options?: Partial<Args<'create'>>) => Promise<Volume>;
+  readonly attach: (name: string, context?: Partial<Context>) => Promise<Reply<'attach'>>;
+  readonly detach: (name: string, told?: Partial<Args<'detach'>>, context?: Partial<Context>) => Promise<void>;
+  readonly remove: (name: string) => Promise<void>;
+  readonly get: (name: string) => Volume;
+  readonly record: (name: string) => VolumeRecord | undefined;
+  /** As if the process had died: nothing is detached. */
+  readonly end: () => Promise<void>;
+}
+
+interface Context {
+  readonly vm: string;
+  readonly key: string;
+  readonly signal: AbortSignal;
+}
+
+export interface CommandsOptions {
+  readonly datastores: Readonly<Record<string, string>>;
+  readonly hypervisor?: Hypervisor;
+  readonly logger?: Logger;
+  readonly wrap?: (datastore: Datastore) => Datastore;
+  readonly now?: () => Date;
+}
+
+const emptyDisk = {
+  sizeBytes: 8 * mebibyte,
+  fstype: 'ext4',
+  diskformat: 'thin',
+  access: 'read-write',
+  attachAs: 'independent_persistent',
+  mountOptions: [],
+  root: {},
+} satisfies Partial<Args<'create'>>;
+
+export async function startCommands(t: ExecutionContext, options: CommandsOptions): Promise<Commands> {
+  const { logger = silentLogger, hypervisor = new LoopHypervisor(vms), wrap = (datastore) => datastore } = options;
+  const opened: Datastore[] = [];
+  for (const [name, path] of Object.entries(options.datastores)) {
+    opened.push(await FolderDatastore.open({ name: parseDatastoreName(name), path, createsFolder: true, logger }));
+  }
+  let isOpen = true;
+  const end = async (): Promise<void> => {
+    if (isOpen) for (const datastore of opened) await datastore.close();
+    isOpen = false;
+  };
+  t.teardown(end);
+  const datastores = new Datastores(opened.map(wrap));
+  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger);
+  const service: Service = {
+    catalog,
+    locks: new KeyedLock(),
+    datastores,
+    hypervisor,
+    authorise: () => undefined,
+    logger,
+    version: 'test',
+    instanceId: 'test',
+    now: options.now ?? (() => new Date()),
+    newUuid: randomUUID,
+  };
+  return { ...bind(service, Object.keys(options.datastores)[0] ?? ''), service, leftovers, end };
+}
+
+function bind(service: Service, defaultDatastore: string): Omit<Commands, 'service' | 'leftovers' | 'end'> {
+  const guest = (vm = 'alpha'): Guest => ({ vm: { id: vm, name: vm }, defaultDatastore });
+  const context = ({ key = randomUUID(), signal = never }: Partial<Context> = {}): Context => ({ vm: '', key, signal });
+  return {
+    create: async (name, args, given) =>
+      (await create(service, guest(given?.vm), { ...emptyDisk, ...args, name }, context(given))).volume,
+    clone: async (name, source, args) => {
+      const { sizeBytes: _size, fstype: _fstype, ...rest } = emptyDisk;
+      return (await create(service, guest(), { ...rest, ...args, name, cloneFrom: source }, context())).volume;
+    },
+    attach: (name, given) => attach(service, guest(given?.vm), { name }, context(given)),
+    detach: async (name, told, given) => {
+      const args = { isFormatted: false, isClonePrepared: false, ...told, name };
+      await detach(service, guest(given?.vm), args, context(given));
+    },
+    remove: async (name) => {
+      await remove(service, guest(), { name }, context());
+    },
+    get: (name) => get(service, guest(), { name }).volume,
+    record: (name) => service.catalog.find(service.datastores.resolve(name, defaultDatastore).full),
+  };
+}
+
+export interface Started {
+  readonly at: Place;
+  /** The folder of datastore `local`. */
+  readonly ds: string;
+  readonly commands: Commands;
+  /** As after the service was killed and started again. */
+  readonly restart: () => Promise<Commands>;
+}
+
+/** Commands over one datastore, `local`. */
+export async function startLocal(t: ExecutionContext): Promise<Started> {
+  const at = await place(t);
+  const ds = at.path('local');
+  const commands = await startCommands(t, { datastores: { local: ds } });
+  const restart = async (): Promise<Commands> => {
+    await commands.end();
+    return await startCommands(t, { datastores: { local: ds } });
+  };
+  return { at, ds, commands, restart };
+}
+
+/** The datastore with some of what it does replaced. */
+export function changed(datastore: Datastore, change: Partial<Datastore>): Datastore {
+  return {
+    name: datastore.name,
+    path: datastore.path,
+    read: () => datastore.read(),
+    create: (disk, signal) => datastore.create(disk, signal),
+    saveMetadata: (record) => datastore.saveMetadata(record),
+    remove: (record) => datastore.remove(record),
+    inspect: (record) => datastore.inspect(record),
+    close: () => datastore.close(),
+    ...change,
+  };
+}
+
+/** Asserts the code and that the sentence names all that the user must know. */
+export async function refused(
+  t: ExecutionContext,
+  work: Promise<unknown>,
+  code: Fault['code'],
+  ...mentions: readonly string[]
+): Promise<void> {
+  const fault = faultOf(await t.throwsAsync(work));
+  t.is(fault.code, code, fault.message);
+  for (const mention of mentions)
+    t.true(fault.message.includes(mention), `"${fault.message}" should mention "${mention}"`);
+}
