@@ -28,5 +28,7 @@ fi
 : "${UV_THREADPOOL_SIZE:=16}"
 # Compiled code is kept beside the bundle: a start then skips most of the compiler's work. Node ignores what it cannot write.
 : "${NODE_COMPILE_CACHE:=$here/dist/.compile-cache}"
-export UV_THREADPOOL_SIZE NODE_COMPILE_CACHE
-exec "$node" "$here/dist/$name.js" "$@"
+# A daemon that mostly waits: small young generation and few malloc arenas keep its memory flat.
+: "${MALLOC_ARENA_MAX:=2}"
+export UV_THREADPOOL_SIZE NODE_COMPILE_CACHE MALLOC_ARENA_MAX
+exec "$node" --max-semi-space-size=1 "$here/dist/$name.js" "$@"

@@ -2,7 +2,9 @@
  * File systems of this Linux guest. Invariants: a disk that bears any signature is never formatted; when a call has
  * ended, no tool that it started still runs. Left to callers: one call at a time for each disk.
  */
+import { open } from 'node:fs/promises';
 import { Fault } from '../../common/fault.ts';
+import { sectorBytes } from '../../common/sizes.ts';
 import { type Fstype, fstypes, type RootAttributes } from '../../common/volume-options.ts';
 import { isHeld } from '../../native/exclusive.ts';
 import { readMountTable } from '../../native/mounts.ts';
@@ -14,6 +16,7 @@ import { mountVolume } from './mounting.ts';
 import { unmountPatiently } from './patient-unmount.ts';
 import { PrivateMounts } from './private-mounts.ts';
 import { adornRootFolder } from './root-folder.ts';
+import { factsOf, superblockBytes } from './superblocks.ts';
 import { Tools } from './tools.ts';
 
 export interface KernelFileSystemsOptions {
@@ -43,7 +46,8 @@ export class KernelFileSystems implements FileSystems {
   async signature(devicePath: string, signal: AbortSignal): Promise<string | undefined> {
     signal.throwIfAborted();
     await this.#clear();
-    return (await probe(devicePath))?.type;
+    const found = (await probe(devicePath))?.type;
+    return found === 'xfs' && (await isHalfMade(devicePath)) ? undefined : found;
   }
 
   async make(devicePath: string, fstype: Fstype, label: string, signal: AbortSignal): Promise<void> {
@@ -54,6 +58,7 @@ export class KernelFileSystems implements FileSystems {
         `${devicePath} bears the signature ${found} and is not formatted; wipe it first if it is not needed`,
       );
     }
+    if ((await probe(devicePath)) !== undefined) await wipeHalfMade(devicePath);
     const purpose = `formatting ${devicePath} as ${fstype}`;
     await this.#tools.run(mkfsTool(fstype), mkfsArguments(fstype, label, devicePath), { purpose }, signal);
   }
@@ -105,4 +110,19 @@ async function probe(devicePath: string): Promise<Signature | undefined> {
     if (!(error instanceof AmbivalentSignatureError)) throw error;
     throw new Fault('UnexpectedSignature', error.message, { cause: error });
   }
+}
+
+/** What a killed mkfs.xfs leaves: a signature, and no file system. Nobody ever had data in it. */
+async function isHalfMade(devicePath: string): Promise<boolean> {
+  await using disk = await open(devicePath, 'r');
+  const start = Buffer.alloc(superblockBytes);
+  await disk.read(start, 0, superblockBytes, 0);
+  return factsOf('xfs', start)?.isHalfMade ?? false;
+}
+
+/** mkfs refuses a disk with a signature, as it should. */
+async function wipeHalfMade(devicePath: string): Promise<void> {
+  await using disk = await open(devicePath, 'r+');
+  await disk.write(Buffer.alloc(sectorBytes), 0, sectorBytes, 0);
+  await disk.sync();
 }

@@ -1,49 +1,62 @@
 /**
- * Finds who has a device mounted by the mount tables of all processes. A mount's ID is unique on the whole machine, so
- * a mount of the device whose ID is not in our own table is in another namespace. (To compare the namespaces themselves
- * takes rights over the other process that a plugin need not have.) A table that must not be read is no proof either way
- * and is passed over: a container's processes can be read by the root that runs Docker.
+ * Finds who has a device mounted by the mount tables of all processes. One process stands for its whole mount
+ * namespace, so each namespace but our own is read once. Invariant: a mount counts unless it is surely the mere echo of
+ * one of ours, which the kernel keeps in other namespaces (those of system services, say) and takes back with ours.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { errnoOf } from '../../common/fault.ts';
-import { parseMountinfo } from '../../native/mountinfo.ts';
-import { readMountTable } from '../../native/mounts.ts';
+import { type MountEntry, parseMountinfo } from '../../native/mountinfo.ts';
 import type { Holders } from '../ports/holders.ts';
-
-/** The process ended while it was looked at, or it may not be looked at. */
-const unreadable = ['ENOENT', 'ESRCH', 'EINVAL', 'EACCES', 'EPERM'];
+import { isEcho, placesOf } from './mount-propagation.ts';
 
 export class ProcessMountTables implements Holders {
   async isMountedElsewhere(devicePath: string): Promise<boolean> {
     const { rdev } = await stat(devicePath);
-    const device = `${major(rdev)}:${minor(rdev)}`;
-    const ours = new Set((await readMountTable()).map(({ mountId }) => mountId));
-    for (const pid of await readdir('/proc')) {
-      if (!/^\d+$/.test(pid)) continue;
-      const table = await readTable(pid);
-      // Most tables do not name the device at all, and need no parsing.
-      if (!table.includes(` ${device} `)) continue;
-      const mounts = parseMountinfo(table).filter((entry) => `${entry.deviceMajor}:${entry.deviceMinor}` === device);
-      if (mounts.some(({ mountId }) => !ours.has(mountId))) return true;
+    const number = `${major(rdev)}:${minor(rdev)}`;
+    // A btrfs has a device number of its own making, so its source is what tells.
+    const isOfDevice = ({ deviceMajor, deviceMinor, source }: MountEntry): boolean =>
+      `${deviceMajor}:${deviceMinor}` === number || source === devicePath;
+    const ours = placesOf(parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')), isOfDevice);
+    for await (const text of otherTables()) {
+      if (!text.includes(` ${number} `) && !text.includes(` ${devicePath} `)) continue;
+      if (placesOf(parseMountinfo(text), isOfDevice).some((place) => !isEcho(place, ours))) return true;
     }
     return false;
   }
 }
 
-async function readTable(pid: string): Promise<string> {
+/** The mount table of every namespace but our own. */
+async function* otherTables(): AsyncGenerator<string> {
+  const seen = new Set([await readlink('/proc/self/ns/mnt')]);
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const namespace = await ifSeen(readlink(`/proc/${pid}/ns/mnt`));
+    if (namespace === undefined || seen.has(namespace)) continue;
+    const text = await ifSeen(readFile(`/proc/${pid}/mountinfo`, 'utf8'));
+    if (text === undefined || text === '') continue;
+    seen.add(namespace);
+    yield text;
+  }
+}
+
+/**
+ * A process may end while it is looked at; then it holds nothing. One that we may not look at is left out: that no
+ * device is detached while anybody holds it is the kernel's own answer, given at the detach.
+ */
+async function ifSeen<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
-    return await readFile(`/proc/${pid}/mountinfo`, 'utf8');
+    return await reading;
   } catch (error) {
-    if (unreadable.includes(errnoOf(error) ?? '')) return '';
+    if (['ENOENT', 'ESRCH', 'EINVAL', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
   }
 }
 
 /** As makedev(3) packs them. */
 function major(device: number): number {
-  return Number(((BigInt(device) >> 8n) & 0xfffn) | ((BigInt(device) >> 32n) & ~0xfffn));
+  return Number((BigInt(device) >> 8n) & 0xfffn) + Number((BigInt(device) >> 32n) & ~0xfffn);
 }
 
 function minor(device: number): number {
-  return Number((BigInt(device) & 0xffn) | ((BigInt(device) >> 12n) & ~0xffn));
+  return Number((BigInt(device) & 0xffn) | ((BigInt(device) >> 12n) & ~0xffn & 0xffffffffn));
 }

@@ -11,13 +11,14 @@ import type { MountRequest } from '../ports/file-systems.ts';
 /** What the file system itself understands, and not the kernel's common code. */
 const fileSystemOptions: readonly MountOption[] = ['discard', 'nodiscard'];
 
-export function flagsOf({ isReadOnly, options }: Pick<MountRequest, 'isReadOnly' | 'options'>): readonly MountFlag[] {
+function flagsOf({ isReadOnly, options }: Pick<MountRequest, 'isReadOnly' | 'options'>): readonly MountFlag[] {
   const flags = options.filter((option) => !isOfFileSystem(option));
   return isReadOnly ? ['ro', ...flags] : flags;
 }
 
-export function dataOf({ options }: Pick<MountRequest, 'options'>): string {
-  return options.filter(isOfFileSystem).join(',');
+/** A clone has the UUID of its xfs from its source, beside which the kernel would not mount it unless told so. */
+function dataOf({ fstype, options }: Pick<MountRequest, 'fstype' | 'options'>): string {
+  return [...(fstype === 'xfs' ? ['nouuid'] : []), ...options.filter(isOfFileSystem)].join(',');
 }
 
 function isOfFileSystem(option: MountOption): option is 'discard' | 'nodiscard' {

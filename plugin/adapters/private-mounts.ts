@@ -16,13 +16,16 @@ export class PrivateMounts {
     this.#folder = folder;
   }
 
-  async use<T>(request: Omit<MountRequest, 'target' | 'flags'>, work: (target: string) => Promise<T>): Promise<T> {
+  async use(
+    request: Omit<MountRequest, 'target' | 'flags'>,
+    work: (target: string) => Promise<unknown>,
+  ): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const target = await mkdtemp(join(this.#folder, 'm'));
     try {
       await mount({ ...request, target, flags: ['nosuid', 'nodev', 'noexec'] });
       try {
-        return await work(target);
+        await work(target);
       } finally {
         await unmountPatiently(target);
       }

@@ -1,5 +1,5 @@
 /**
- * The few fields of a file system's superblock that decide how a clone is prepared. Pure. Invariant: undefined for what
+ * The few fields of a file system's superblock that decide how a disk is made ready. Pure. Invariant: undefined for what
  * is not a superblock of the type asked for; nothing is guessed.
  */
 import type { Fstype } from '../../common/volume-options.ts';
@@ -9,8 +9,8 @@ export interface SuperblockFacts {
   readonly sizeBytes: number;
   /** Its checksums depend on its UUID, so a new one would mean to rewrite them all. */
   readonly hasUuidInChecksums: boolean;
-  /** It was not unmounted cleanly, and its tools would destroy what only its log holds. */
-  readonly hasLog: boolean;
+  /** Its mkfs never came to its end. Told by xfs alone, which writes its signature before all else. */
+  readonly isHalfMade: boolean;
 }
 
 /** All that `factsOf` looks at, from the disk's start. */
@@ -42,17 +42,16 @@ function factsOfExt(block: Buffer): SuperblockFacts | undefined {
   return {
     sizeBytes: (high * 2 ** 32 + block.readUInt32LE(0x04)) * 2 ** (10 + block.readUInt32LE(0x18)),
     hasUuidInChecksums: (readOnlyCompatible & ext.hasChecksums) !== 0 && (incompatible & ext.hasSeed) === 0,
-    hasLog: false,
+    isHalfMade: false,
   };
 }
 
 function factsOfXfs(block: Buffer): SuperblockFacts | undefined {
   if (block.toString('latin1', 0, 4) !== xfsMagic) return undefined;
-  // Whether its log is clean is not told here; it is always mounted first.
   return {
     sizeBytes: Number(block.readBigUInt64BE(8)) * block.readUInt32BE(4),
     hasUuidInChecksums: false,
-    hasLog: true,
+    isHalfMade: block.readUInt8(126) !== 0,
   };
 }
 
@@ -61,6 +60,6 @@ function factsOfBtrfs(block: Buffer): SuperblockFacts | undefined {
   return {
     sizeBytes: Number(block.readBigUInt64LE(0x70)),
     hasUuidInChecksums: false,
-    hasLog: block.readBigUInt64LE(0x60) !== 0n,
+    isHalfMade: false,
   };
 }

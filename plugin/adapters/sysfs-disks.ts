@@ -3,7 +3,8 @@
  * the one meant only with its sequence number, a SCSI disk only below its controller, at its unit and, where both tell
  * one, with its world-wide name. Nothing is kept between calls.
  */
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
@@ -18,26 +19,25 @@ export class SysfsDisks {
   }
 
   /** The path of its node in /dev, or undefined while it is not there. */
-  find(device: Device): Promise<string | undefined> {
-    return device.kind === 'loop' ? this.#findLoop(device) : this.#findScsi(device);
+  async find(device: Device): Promise<string | undefined> {
+    return device.kind === 'loop' ? this.#findLoop(device) : await this.#findScsi(device);
   }
 
-  async #findLoop({ path, diskSequence }: Device & { readonly kind: 'loop' }): Promise<string | undefined> {
+  #findLoop({ path, diskSequence }: Device & { readonly kind: 'loop' }): string | undefined {
     const folder = `block/${path.slice('/dev/'.length)}`;
-    const sequence = await this.#read(`${folder}/diskseq`);
+    const sequence = this.#read(`${folder}/diskseq`);
     // Kernels before 5.15 number no disks, and the service then has no number to tell.
     const isMeant = sequence === undefined ? diskSequence === 0 : Number(sequence) === diskSequence;
-    return isMeant && (await this.#hasSize(folder)) ? path : undefined;
+    return isMeant && this.#hasSize(folder) ? path : undefined;
   }
 
   async #findScsi(device: Device & { readonly kind: 'scsi' }): Promise<string | undefined> {
-    const slotAddress = await this.#read(`bus/pci/slots/${device.pciSlot}/address`);
+    const slotAddress = this.#read(`bus/pci/slots/${device.pciSlot}/address`);
     for (const host of await this.#names('class/scsi_host')) {
       if (!isController(await this.#placeOf(host), device, slotAddress)) continue;
       const disk = `class/scsi_device/${host.slice('host'.length)}:0:${device.unit}:0/device`;
       const [name] = await this.#names(`${disk}/block`);
-      if (name === undefined || !(await this.#hasName(disk, device.wwn)) || !(await this.#hasSize(`block/${name}`)))
-        continue;
+      if (name === undefined || !this.#hasName(disk, device.wwn) || !this.#hasSize(`block/${name}`)) continue;
       return `/dev/${name}`;
     }
     return undefined;
@@ -50,17 +50,23 @@ export class SysfsDisks {
   }
 
   /** The disk before it at this unit may still be going; hypervisors that give no name show none here either. */
-  async #hasName(disk: string, wanted: string | undefined): Promise<boolean> {
-    const shown = await this.#read(`${disk}/wwid`);
+  #hasName(disk: string, wanted: string | undefined): boolean {
+    const shown = this.#read(`${disk}/wwid`);
     return wanted === undefined || shown === undefined || bareName(shown) === bareName(wanted);
   }
 
-  async #hasSize(folder: string): Promise<boolean> {
-    return Number((await this.#read(`${folder}/size`)) ?? 0) > 0;
+  #hasSize(folder: string): boolean {
+    return Number(this.#read(`${folder}/size`) ?? 0) > 0;
   }
 
-  async #read(path: string): Promise<string | undefined> {
-    return (await ifThere(readFile(join(this.#root, path), 'utf8')))?.trim();
+  /** An attribute comes out of the kernel's memory: to hand it to another thread would cost far more than to read it. */
+  #read(path: string): string | undefined {
+    try {
+      return readFileSync(join(this.#root, path), 'utf8').trim();
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
   }
 
   async #names(path: string): Promise<readonly string[]> {
@@ -77,7 +83,11 @@ async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
+}
+
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'EINVAL'].includes(errnoOf(error) ?? '');
 }

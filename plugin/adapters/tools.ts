@@ -23,9 +23,9 @@ export class Tools {
   readonly #folders: readonly string[];
   readonly #found = new Map<string, Promise<string | undefined>>();
 
-  /** @param searchPath folders separated by colons, as in PATH; they come before the system's own */
-  constructor(searchPath: string) {
-    this.#folders = [...searchPath.split(':').filter((folder) => folder !== ''), ...systemFolders];
+  /** @param searchPath folders separated by colons, as in PATH; those of the system come after it */
+  constructor(searchPath: string, afterwards: readonly string[] = systemFolders) {
+    this.#folders = [...searchPath.split(':').filter((folder) => folder !== ''), ...afterwards];
   }
 
   /** Its path; looked up once. */
@@ -36,11 +36,11 @@ export class Tools {
   }
 
   /**
-   * Runs it to its end; an abort kills it.
+   * Runs it to its end and gives its exit code; an abort kills it.
    * @throws Fault NotSupported when it is not installed, DamagedVolume with its last words when it fails, or the
    * signal's reason
    */
-  async run(name: string, args: readonly string[], options: ToolOptions, signal: AbortSignal): Promise<void> {
+  async run(name: string, args: readonly string[], options: ToolOptions, signal: AbortSignal): Promise<number> {
     const path = await this.find(name);
     if (path === undefined) {
       throw new Fault(
@@ -51,7 +51,7 @@ export class Tools {
     signal.throwIfAborted();
     const { code, lastWords } = await outcomeOf(path, args, signal);
     signal.throwIfAborted();
-    if (code !== null && (options.successCodes ?? [0]).includes(code)) return;
+    if (code !== null && (options.successCodes ?? [0]).includes(code)) return code;
     const how = code === null ? 'was killed' : `failed with exit code ${code}`;
     throw new Fault('DamagedVolume', `${options.purpose}: ${name} ${how}${lastWords === '' ? '' : `: ${lastWords}`}`);
   }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { processTree } from '../../test/docker/harness/processes.ts';
 
 /** The environment variable that all processes of a run inherit, with the run's folder as its value. */
-export const runMark = 'VMDK_TEST_RUN';
+export const runMark = 'TEST_RUN_OF_DOCKER_VOLUME_VMDK';
 /** How the folders of all runs begin. */
 export const runFolderPrefix = 'vmdk-test-';
 

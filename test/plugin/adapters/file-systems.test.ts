@@ -112,9 +112,14 @@ test('a disk with any signature is not formatted', async (t) => {
     const device = await disk(name, 16 * mib);
     const bytes = Buffer.alloc(8192);
     bytes.write(magic, offset);
-    if (name === 'LVM2_member')
-      (bytes.writeBigUInt64LE(1n, 520), bytes.write('LVM2 001', 536), bytes.writeUInt32LE(32, 532));
-    if (name === 'swap') (bytes.writeUInt32LE(1, 1024), bytes.writeUInt32LE(100, 1028));
+    if (name === 'swap') {
+      bytes.writeUInt32LE(1, 1024);
+      bytes.writeUInt32LE(100, 1028);
+    } else {
+      bytes.writeBigUInt64LE(1n, 520);
+      bytes.writeUInt32LE(32, 532);
+      bytes.write('LVM2 001', 536);
+    }
     await writeFile(device, bytes, { flag: 'r+' });
     t.is(await fileSystems.signature(device, signal), name);
     for (const fstype of ['ext4', 'xfs'] as const) {
@@ -164,7 +169,8 @@ test('make that is given up before it began does nothing', async (t) => {
   const { fileSystems, disk, signal } = await bench(t);
   const device = await disk('disk', sizeBytes.ext4);
   const gone = AbortSignal.abort(new Fault('Cancelled', 'gone'));
-  t.is(faultOf(await t.throwsAsync(fileSystems.make(device, 'ext4', 'x', gone))).code, 'Cancelled');
+  const refusal = await t.throwsAsync(fileSystems.make(device, 'ext4', 'x', gone));
+  t.is(faultOf(refusal).code, 'Cancelled');
   t.is(await fileSystems.signature(device, signal), undefined);
 });
 

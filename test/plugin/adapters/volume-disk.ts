@@ -29,13 +29,13 @@ export interface Bench {
   readonly scratchFolder: string;
   readonly signal: AbortSignal;
   /** A disk on a new file. */
-  disk(name: string, bytes: number): Promise<string>;
+  readonly disk: (name: string, bytes: number) => Promise<string>;
   /** A disk on a file that is there. */
-  attached(name: string, isReadOnly?: boolean): Promise<string>;
+  readonly attached: (name: string, isReadOnly?: boolean) => Promise<string>;
   /** Mounts through the adapter at a folder of that name; unmounted when the test ends. */
-  mounted(devicePath: string, name: string, fstype: Fstype, request?: Partial<Asked>): Promise<string>;
+  readonly mounted: (devicePath: string, name: string, fstype: Fstype, request?: Partial<Asked>) => Promise<string>;
   /** A copy of the file as it is now, which is what a clone of a volume in use gets. */
-  copied(from: string, to: string, bytes?: number): Promise<void>;
+  readonly copied: (from: string, to: string, bytes?: number) => Promise<void>;
 }
 
 interface Asked {

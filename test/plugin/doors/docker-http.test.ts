@@ -28,7 +28,7 @@ test('the handshake tells the driver that dockerd has started', async (t) => {
 });
 
 for (const opts of [null, undefined, {}]) {
-  test(`Create with Opts ${String(JSON.stringify(opts))} has no options`, async (t) => {
+  test(`Create with ${JSON.stringify({ Opts: opts })} has no options`, async (t) => {
     await using door = await OpenDoor.open();
     t.deepEqual(await door.json('/VolumeDriver.Create', { Name: 'web', Opts: opts }), { Err: '' });
     t.deepEqual(door.driver.calls, ['create web {}']);
@@ -64,7 +64,7 @@ for (const [opts, sentence] of [
   ['"size"', 'field Opts must be an object of strings, but is of type string'],
   ['{"size":10}', 'field Opts must be an object of strings, but its "size" is of type number'],
 ] as const) {
-  test(`Create with Opts ${opts} is refused by the field`, async (t) => {
+  test(`Create with ${opts} is refused by the field`, async (t) => {
     await using door = await OpenDoor.open();
     const answer = await door.ask('/VolumeDriver.Create', `{"Name":"web","Opts":${opts}}`);
     t.is(answer?.status, 400);
