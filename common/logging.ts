@@ -20,12 +20,30 @@ export interface Logger {
 
 export function createLogger(level: LogLevel, fields: LogFields = {}): Logger {
   const { combine, timestamp, json } = winston.format;
-  return winston.createLogger({
+  const root = winston.createLogger({
     level,
-    defaultMeta: fields,
     format: combine(timestamp(), json()),
     transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
   });
+  return leveled(root, level, fields);
+}
+
+/** A line below the level costs nothing: winston would format it before it drops it. */
+function leveled(root: winston.Logger, level: LogLevel, fields: LogFields): Logger {
+  const lowest = logLevels.indexOf(level);
+  const method = (name: LogLevel): Logger[LogLevel] =>
+    logLevels.indexOf(name) > lowest
+      ? () => undefined
+      : (message, more) => {
+          root.log(name, message, { ...fields, ...more });
+        };
+  return {
+    error: method('error'),
+    warn: method('warn'),
+    info: method('info'),
+    debug: method('debug'),
+    child: (more) => leveled(root, level, { ...fields, ...more }),
+  };
 }
 
 /** Drops everything; for tests whose subject is not the log. */

@@ -43,7 +43,7 @@ export async function readFolder(datastore: DatastoreName, folder: DurableFolder
         folder,
         files.filter(({ file }) => !claimed.has(file)),
       );
-      const plan = planSweep(left, { names: new Set(names), extentFiles: claimed, held });
+      const plan = planSweep(left, held);
       return [...plan.reports, ...(await removeAll(folder, plan.remove))].map((report) => `${folder.path}: ${report}`);
     },
   };

@@ -72,10 +72,10 @@ async function attempt<T>(read: () => Promise<T>): Promise<Attempt<T>> {
 
 async function readDescriptor(path: string): Promise<{ readonly descriptor: Descriptor; readonly createdAt: Date }> {
   await using file = await openFile(path, 'its descriptor');
-  const buffer = Buffer.alloc(descriptorLimitBytes);
-  const { bytesRead } = await file.read(buffer, 0, descriptorLimitBytes, 0);
-  const descriptor = parseDescriptor(buffer.subarray(0, bytesRead));
-  return { descriptor, createdAt: (await file.stat()).birthtime };
+  const { size, birthtime } = await file.stat();
+  const buffer = Buffer.alloc(Math.min(size, descriptorLimitBytes));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+  return { descriptor: parseDescriptor(buffer.subarray(0, bytesRead)), createdAt: birthtime };
 }
 
 /** Only a plain file: a link could lead to a file of somebody else. */

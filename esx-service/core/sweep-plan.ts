@@ -59,19 +59,17 @@ export function planSweep(left: Leftovers, held: ReadonlySet<string>): SweepPlan
   return { remove: [...remove], reports };
 }
 
-/** A removed volume whose files were not all deleted. */
+/**
+ * A removed volume whose files were not all deleted. If there is a new volume of its name, the files are that one's and
+ * not among the leftovers: then only the tombstone goes.
+ */
 function finishRemoval(
   tombstone: LooseText,
   left: Leftovers,
-  claims: Claims,
+  held: ReadonlySet<string>,
   remove: Set<string>,
   reports: string[],
 ): void {
-  // A new volume of that name owns the files now, so the removal had come to its end but for the tombstone.
-  if (claims.names.has(tombstone.name)) {
-    remove.add(tombstone.file);
-    return;
-  }
   try {
     const named = parseDescriptor(Buffer.from(tombstone.text)).extentFile;
     const extent = left.extents.find(({ file }) => file === named);
@@ -82,7 +80,7 @@ function finishRemoval(
       return;
     }
     // Only a file by the name that we give is surely this volume's; another name may serve somebody else.
-    if (extent && !claims.extentFiles.has(named) && named === extentFile(tombstone.name)) remove.add(named);
+    if (extent && named === extentFile(tombstone.name)) remove.add(named);
     const metadata = left.metadata.find(({ file }) => file === metadataFile(tombstone.name));
     if (metadata) remove.add(metadata.file);
     remove.add(tombstone.file);

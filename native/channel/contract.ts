@@ -166,7 +166,6 @@ export const requestSchema = z.union([
   }),
   z.strictObject({ v: z.literal(protocolVersion), cancel: z.number().int().nonnegative() }),
 ]);
-export type Request = z.infer<typeof requestSchema>;
 
 /** From host to guest: exactly one reply for each command, and events. */
 export const responseSchema = z.union([
@@ -177,4 +176,3 @@ export const responseSchema = z.union([
   }),
   z.strictObject({ event: eventSchema }),
 ]);
-export type Response = z.infer<typeof responseSchema>;

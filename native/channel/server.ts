@@ -26,7 +26,7 @@ export interface ServerLimits {
   readonly closeGraceMs: number;
 }
 
-export const defaultLimits: ServerLimits = {
+const defaultLimits: ServerLimits = {
   maxInFlight: 256,
   maxOutcomes: 1024,
   outcomeAgeMs: 10 * 60_000,

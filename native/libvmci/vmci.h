@@ -55,6 +55,33 @@ VMCI_API int64_t vmci_local_cid(void);
  */
 VMCI_API int64_t vmci_uevent_open(void);
 
+/* ---- Programs */
+
+/*
+ * The last bytes of the returned descriptor, behind the program's output. `status` is its exit code; or
+ * VMCI_CHILD_SIGNALLED and the number of the signal that ended it; or -errno when it could not be started or watched.
+ */
+struct vmci_child_record {
+    int32_t status;
+};
+_Static_assert(sizeof(struct vmci_child_record) == 4, "read by Node");
+
+enum { VMCI_CHILD_SIGNALLED = 256 };
+
+/*
+ * Returns at once a stream descriptor; behind it a thread starts the program at the absolute `path`, with exactly
+ * those arguments (the first is its name for itself) and that environment: blocks of so many strings, each ended by
+ * NUL. It reads nothing, has a process group of its own, default signals, and no other descriptors of this process.
+ * Of what it writes to its output (unless `ignores_stdout`) and error output the last `output_limit_bytes` are kept,
+ * and sent when it has ended. What it leaves running in its group is then killed.
+ *
+ * Shutting down the writing side of the descriptor kills the whole group, and the record comes when none of it runs
+ * any more. Closing it outright kills as well, but nothing tells the end.
+ */
+VMCI_API int64_t vmci_child_start(const char *path, const char *arguments, uint32_t argument_count,
+                                  const char *environment, uint32_t variable_count, uint32_t ignores_stdout,
+                                  uint32_t output_limit_bytes);
+
 /* ---- Mounts */
 
 /* mount(2). An empty `source`, `fstype` or `data` is passed as NULL. */

@@ -4,7 +4,7 @@
  * never overwritten; the file's size stays bounded by what it means. It is not flushed to the disk: a guest that goes
  * down takes the mounts, which alone it speaks of, with it. Left to callers: one log for a folder.
  */
-import { closeSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, Fault, messageOf } from '../../common/fault.ts';
@@ -67,8 +67,7 @@ export class FileReferenceLog implements ReferenceLog {
     try {
       writeWhole(descriptor, line, this.#sizeBytes);
     } catch (error) {
-      // Whatever part of the line was written is overwritten by the next one, or cut off here.
-      tryTo(() => ftruncateSync(descriptor, this.#sizeBytes));
+      // Whatever part of the line was written lacks its end, so it is no line, and the next one overwrites it.
       throw new Fault(
         errnoOf(error) === 'ENOSPC' ? 'NoSpace' : 'Internal',
         `cannot record the mounts of ${change.volume} in ${this.#path}: ${messageOf(error)}`,
@@ -152,13 +151,5 @@ async function keepAside(path: string, why: string, logger: Logger): Promise<voi
 function writeWhole(descriptor: number, bytes: Buffer, position: number): void {
   for (let written = 0; written < bytes.length;) {
     written += writeSync(descriptor, bytes, written, bytes.length - written, position + written);
-  }
-}
-
-function tryTo(step: () => void): void {
-  try {
-    step();
-  } catch {
-    // The failure that led here is the one to tell.
   }
 }

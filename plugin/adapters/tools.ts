@@ -2,15 +2,16 @@
  * Other people's programs, run as child processes without a shell. Invariant: when a run has ended, in whatever way,
  * its process has ended too, so that nobody writes to a disk after its caller went on.
  */
-import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { Fault } from '../../common/fault.ts';
+import { runProgram } from '../../native/child-processes.ts';
 
 /** Where the tools of file systems live, also when a service's own search path leaves these out. */
 const systemFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+const env = { PATH: systemFolders.join(':'), LC_ALL: 'C' };
 /** Of its complaints only the end is shown. */
-const keptCharacters = 4096;
+const keptBytes = 4096;
 
 export interface ToolOptions {
   /** What it is run for, for messages: "formatting /dev/sdb". */
@@ -48,17 +49,18 @@ export class Tools {
         `${options.purpose} needs ${name}, which is not installed; install ${packageOf(name)}`,
       );
     }
-    signal.throwIfAborted();
-    const { code, lastWords } = await outcomeOf(path, args, signal);
-    signal.throwIfAborted();
-    if (code !== null && (options.successCodes ?? [0]).includes(code)) return code;
-    const how = code === null ? 'was killed' : `failed with exit code ${code}`;
+    // Some tools tell their version or their plan on the other output, and flush it only when they end.
+    const request = { path, args, env, outputLimitBytes: keptBytes, ignoresStdout: true };
+    const { code, output } = await runProgram(request, signal);
+    if (code !== undefined && (options.successCodes ?? [0]).includes(code)) return code;
+    const how = code === undefined ? 'was killed' : `failed with exit code ${code}`;
+    const lastWords = output.trim().split('\n').at(-1)?.trim() ?? '';
     throw new Fault('DamagedVolume', `${options.purpose}: ${name} ${how}${lastWords === '' ? '' : `: ${lastWords}`}`);
   }
 
   async #lookUp(name: string): Promise<string | undefined> {
     for (const folder of this.#folders) {
-      const path = join(folder, name);
+      const path = resolve(folder, name);
       try {
         await access(path, constants.X_OK);
         return path;
@@ -67,31 +69,6 @@ export class Tools {
       }
     }
     return undefined;
-  }
-}
-
-async function outcomeOf(
-  path: string,
-  args: readonly string[],
-  signal: AbortSignal,
-): Promise<{ readonly code: number | null; readonly lastWords: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  const child = spawn(path, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: systemFolders.join(':'), LC_ALL: 'C' },
-  });
-  let complaints = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaints = (complaints + text).slice(-keptCharacters);
-  });
-  child.once('error', reject).once('close', resolve);
-  const kill = (): void => void child.kill('SIGKILL');
-  signal.addEventListener('abort', kill, { once: true });
-  try {
-    const code = await promise;
-    return { code, lastWords: complaints.trim().split('\n').at(-1)?.trim() ?? '' };
-  } finally {
-    signal.removeEventListener('abort', kill);
   }
 }
 

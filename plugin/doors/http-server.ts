@@ -75,7 +75,7 @@ export class HttpServer implements AsyncDisposable {
     await this.#socket.close();
     this.#server.closeIdleConnections();
     // A connection that never asked for anything is not idle to Node; dockerd's probe is one.
-    for (const connection of this.#connections) ;
+    for (const connection of this.#connections) if (connection.bytesRead === 0) connection.destroy();
     using limit = deadline(this.#options.closeLimitMs, 'ending the requests in flight');
     try {
       await abortable(promise, limit.signal);

@@ -41,7 +41,7 @@ function gptHeader(sectors: number, entries: Buffer): Buffer {
 }
 
 const fileSystems = [
-  { type: 'ext4', sizeBytes: 16 * mebibyte, make: ['mkfs.ext4', '-q', '-L', 'my label'] },
+  { type: 'ext4', sizeBytes: 16 * mebibyte, make: ['mkfs.ext4', '-q', '-F', '-L', 'my label'] },
   { type: 'xfs', sizeBytes: 320 * mebibyte, make: ['mkfs.xfs', '-q', '-L', 'my label'] },
   { type: 'btrfs', sizeBytes: 128 * mebibyte, make: ['mkfs.btrfs', '-q', '-L', 'my label'] },
 ] as const;
@@ -98,13 +98,24 @@ test('signature: a disk with an MBR is not empty', async (t) => {
   t.like(await probeSignature(disk), { type: 'dos', usage: 'partition-table', uuid: '12345678' });
 });
 
-test('signature: a file system whose checksum is broken is still no empty disk', async (t) => {
-  const place = await scratch(t);
-  const disk = await place.sparseFile('disk', 16 * mebibyte);
-  await run('mkfs.ext4', '-q', '-F', disk);
-  await writeAt(disk, 1024 + 0x78, Buffer.from('changed'));
-  t.like(await probeSignature(disk), { type: 'ext4', label: 'changed' });
-});
+/** Where the superblock, which is under a checksum, has its label. */
+const labels = [
+  { type: 'ext4', labelAt: 1024 + 0x78 },
+  { type: 'xfs', labelAt: 108 },
+  { type: 'btrfs', labelAt: 65_536 + 299 },
+] as const;
+
+for (const { type, labelAt } of labels) {
+  test(`signature: ${type} with a broken checksum is still no empty disk`, async (t) => {
+    const place = await scratch(t);
+    const { sizeBytes, make } = fileSystems.find((fileSystem) => fileSystem.type === type) ?? fileSystems[0];
+    const [maker, ...options] = make;
+    const disk = await place.sparseFile('disk', sizeBytes);
+    await run(maker, ...options, disk);
+    await writeAt(disk, labelAt, Buffer.from('X'));
+    t.like(await probeSignature(disk), { type, label: 'Xy label' });
+  });
+}
 
 test('signature: two file systems on one disk are ambivalent', async (t) => {
   const place = await scratch(t);

@@ -111,6 +111,7 @@ int main(void)
     stream_tests();
     disk_tests();
     file_tests();
+    child_tests();
     printf("1..%d\n", ran);
     char command[128];
     (void)snprintf(command, sizeof command, "rm -rf --one-file-system %s", folder);

@@ -26,5 +26,6 @@ int64_t tap_count_descriptors(void);
 void stream_tests(void);
 void disk_tests(void);
 void file_tests(void);
+void child_tests(void);
 
 #endif

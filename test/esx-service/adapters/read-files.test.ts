@@ -50,7 +50,7 @@ test('create: a disk that begins inside of its file is attached from there', asy
 
 test('start: damaged volumes are listed with their problem, refused for any change, and nothing of them is touched', async (t) => {
   const { at, ds, commands } = await startLocal(t);
-  for (const name of ['sparse', 'garbled', 'lost', 'short', 'linked', 'newer', 'snapshot', 'away', 'good'])
+  for (const name of ['sparse', 'garbled', 'lost', 'short', 'linked', 'newer', 'snapshot', 'away', 'moved', 'good'])
     await commands.create(name);
   await commands.end();
   await run('qemu-img', 'create', '-q', '-f', 'vmdk', fileOf(ds, 'sparse.vmdk'), '4M');
@@ -64,6 +64,8 @@ test('start: damaged volumes are listed with their problem, refused for any chan
   await writeFile(fileOf(ds, 'snapshot-000001.vmdk'), 'delta');
   const away = await readFile(fileOf(ds, 'away.vmdk'), 'utf8');
   await writeFile(fileOf(ds, 'away.vmdk'), away.replace('away-flat', '../../../elsewhere'));
+  await rename(fileOf(ds, 'moved.vmdk'), at.path('moved.vmdk'));
+  await symlink(at.path('moved.vmdk'), fileOf(ds, 'moved.vmdk'));
   const before = await filesOf(ds);
   const again = await startCommands(t, { datastores: { local: ds } });
   for (const [name, mention] of [
@@ -75,6 +77,7 @@ test('start: damaged volumes are listed with their problem, refused for any chan
     ['newer', 'newer service'],
     ['snapshot', 'snapshot-000001.vmdk'],
     ['away', 'own folder'],
+    ['moved', 'its descriptor is a symbolic link'],
   ] as const) {
     t.true(again.get(name).problem?.includes(mention), `${name}: ${again.get(name).problem}`);
     await refused(t, again.attach(name), 'DamagedVolume', `${name}@local`, mention);

@@ -177,7 +177,7 @@ test('channel: a command at work when its connection was cut is joined, not star
 test('channel: a service that comes back as another instance gets the unanswered command', async (t) => {
   const hang = Promise.withResolvers<never>();
   const started = Promise.withResolvers<undefined>();
-  const first = await startService({
+  await using first = await startService({
     handlers: {
       create: () => {
         started.resolve(undefined);

@@ -202,21 +202,39 @@ test('client: a silent peer is pinged, and left when it does not answer', async 
   await call;
 });
 
-test('client: a peer that answers pings is kept', async (t) => {
+test('client: a peer that answers pings is kept, well beyond the time for one answer', async (t) => {
+  const keepAlive = { intervalMs: 5, timeoutMs: 500 };
   await using service = await startRawService();
   let sessions = 0;
-  await using client = openClient(service, {
-    keepAlive: { intervalMs: 5, timeoutMs: 5_000 },
-    onSession: () => (sessions += 1),
-  });
+  await using client = openClient(service, { keepAlive, onSession: () => (sessions += 1) });
   const peer = await service.greet();
-  for (let count = 0; count < 5; count += 1) {
+  const end = performance.now() + 1.5 * keepAlive.timeoutMs;
+  while (performance.now() < end) {
     const { id, cmd } = (await peer.next()) as RawRequest;
     t.is(cmd, 'ping');
     peer.send({ id, ok: {} });
   }
   t.is(sessions, 1);
   t.true(client.isConnected);
+});
+
+test('client: after a lost connection the unanswered go out first, in their order', async (t) => {
+  await using service = await startRawService();
+  await using client = openClient(service, { maxInFlight: 2 });
+  const calls = ['a', 'b', 'c', 'd'].map((name) => client.call('get', { name }, never));
+  const first = await service.greet();
+  await first.next();
+  await first.next();
+  first.socket.destroy();
+  const second = await service.greet();
+  const order: unknown[] = [];
+  for (let count = 0; count < calls.length; count += 1) {
+    const { id, args } = (await second.next()) as RawRequest;
+    order.push((args as { name: string }).name);
+    second.send({ id, ok: { volume: volume('x') } });
+  }
+  await Promise.all(calls);
+  t.deepEqual(order, ['a', 'b', 'c', 'd']);
 });
 
 test('client: an event behind a reply in one packet waits for the reply to be taken in', async (t) => {

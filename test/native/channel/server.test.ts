@@ -9,6 +9,7 @@ import type { Session } from '../../../native/channel/session.ts';
 import { dialRaw } from './support/raw-peer.ts';
 import { type Answer, ask, gatedCreate, greeted, request } from './support/requests.ts';
 import { createArgs, hello, openClient, startService, volume } from './support/service.ts';
+import { turns } from './support/waiting.ts';
 
 const never = new AbortController().signal;
 
@@ -122,8 +123,13 @@ test('server: an id that is in use ends the connection', async (t) => {
 test('server: a frame that begins and does not end costs its peer the connection, idleness does not', async (t) => {
   await using service = await startService({ limits: { frameTimeoutMs: 100 } });
   const idle = await greeted(service);
+  const ping = encodeFrame(request(1, 'ping'));
+  idle.write(ping.subarray(0, 11));
+  await turns(3);
+  idle.write(ping.subarray(11));
+  await idle.next();
   const slow = await greeted(service);
-  slow.write(encodeFrame(request(1, 'ping')).subarray(0, 11));
+  slow.write(ping.subarray(0, 11));
   const mute = await dialRaw(service.path);
   await Promise.all([slow.ended(), mute.ended()]);
   t.deepEqual(await ask(idle, request(1, 'ping')), { id: 1, ok: {} });

@@ -108,7 +108,7 @@ test('a failed tool is told with its exit code and its last words', async (t) =>
 test('a tool that is given up has ended when its run rejects', async (t) => {
   const place = await scratch(t);
   const fifo = place.path('fifo');
-  await writeFile(place.path('tool'), `#!/bin/sh\necho $$ > ${fifo}\nexec sleep 100\n`, { mode: 0o755 });
+  await writeFile(place.path('tool'), `#!/bin/sh\necho $$ > ${fifo}\nexec sleep 1000\n`, { mode: 0o755 });
   const giveUp = new AbortController();
   await run('mkfifo', fifo);
   const running = new Tools(place.folder).run('tool', [], { purpose: 'trying' }, giveUp.signal);

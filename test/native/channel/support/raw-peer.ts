@@ -22,7 +22,7 @@ export async function dialRaw(path: string): Promise<RawPeer> {
   return rawPeer(socket);
 }
 
-export function rawPeer(socket: Socket): RawPeer {
+function rawPeer(socket: Socket): RawPeer {
   const decoder = new FrameDecoder();
   const messages: unknown[] = [];
   const waiting: PromiseWithResolvers<unknown>[] = [];
