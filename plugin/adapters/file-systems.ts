@@ -51,14 +51,8 @@ export class KernelFileSystems implements FileSystems {
   }
 
   async make(devicePath: string, fstype: Fstype, label: string, signal: AbortSignal): Promise<void> {
-    const found = await this.signature(devicePath, signal);
-    if (found !== undefined) {
-      throw new Fault(
-        'UnexpectedSignature',
-        `${devicePath} bears the signature ${found} and is not formatted; wipe it first if it is not needed`,
-      );
-    }
-    if ((await probe(devicePath)) !== undefined) await wipeHalfMade(devicePath);
+    // In the way of another attempt, though it is no file system: what a mkfs.xfs left that was ended half-way.
+    if (fstype === 'xfs' && (await isHalfMade(devicePath))) await wipeHalfMade(devicePath);
     const purpose = `formatting ${devicePath} as ${fstype}`;
     await this.#tools.run(mkfsTool(fstype), mkfsArguments(fstype, label, devicePath), { purpose }, signal);
   }

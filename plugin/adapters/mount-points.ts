@@ -10,8 +10,7 @@ export class FolderMountPoints implements MountPoints {
   /** @throws Fault VolumeInUse when the folder holds something that a mount would hide */
   async make(path: string): Promise<void> {
     try {
-      await mkdir(path, { recursive: true, mode: 0o755 });
-      if ((await readdir(path)).length === 0) return;
+      if ((await isNew(path)) || (await readdir(path)).length === 0) return;
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST' && errnoOf(error) !== 'ENOTDIR') throw error;
       throw new Fault('VolumeInUse', `mount point ${path} is not a folder; move it away`, { cause: error });
@@ -30,5 +29,17 @@ export class FolderMountPoints implements MountPoints {
       const why = code === 'EBUSY' ? 'something is still mounted there' : 'it holds files that are not of the volume';
       throw new Fault('VolumeInUse', `mount point ${path} is not removed: ${why}`, { cause: error });
     }
+  }
+}
+
+/** Makes the folder, and those above it when they are missing; false when it was there. */
+async function isNew(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o755 });
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    return (await mkdir(path, { recursive: true, mode: 0o755 })) !== undefined;
   }
 }

@@ -6,7 +6,10 @@ export interface FileSystems {
   makeable(): Promise<readonly Fstype[]>;
   /** The signature on the device: a file system's type or any other (partition table, LVM, …); undefined when it bears none. */
   signature(devicePath: string, signal: AbortSignal): Promise<string | undefined>;
-  /** Formats. The label is cut to what the type allows. Overwrites nothing that bears a signature. */
+  /**
+   * Formats. The label is cut to what the type allows. Callers have just found that the device bears no signature: some
+   * mkfs overwrite what they find without a word.
+   */
   make(devicePath: string, fstype: Fstype, label: string, signal: AbortSignal): Promise<void>;
   /** Gives a clone's file system a UUID of its own and lets it fill its disk. May be repeated after a crash. */
   prepareClone(devicePath: string, fstype: Fstype, signal: AbortSignal): Promise<void>;
