@@ -60,6 +60,7 @@ function check(what: string, text: string): void {
   if (text === '') refuse(what, text, `is empty; give 1 to ${String(maxCharacters)} characters`);
   if (text === '.' || text === '..') refuse(what, text, 'means a folder; choose another name');
   if (/[/\\]/.test(text)) refuse(what, text, 'contains "/" or "\\", which are not allowed');
+  if (text.includes('"')) refuse(what, text, 'contains a double quote, which a VMDK descriptor cannot hold');
   if (/\p{Cc}/u.test(text)) refuse(what, text, 'contains a control character, which is not allowed');
   if (!text.isWellFormed()) refuse(what, text, 'is not well-formed Unicode');
   const characters = Array.from(text).length;

@@ -30,6 +30,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['../x', /"\/"/],
   ['a/b', /"\/"/],
   ['a\\b', /"\\"/],
+  ['a"b', /double quote/],
   ['a\nb', /control/],
   ['a\u0000', /control/],
   ['\u007f', /control/],

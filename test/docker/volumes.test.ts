@@ -264,16 +264,19 @@ test.serial('docker: health and metrics tell what is mounted', async (t) => {
   await remove(docker, 'seen');
 });
 
-test.serial('docker: a disk that bears a foreign signature is refused by name, and not a byte of it changes', async (t) => {
-  const { docker } = t.context;
-  await create(docker, 'foreign');
-  const extent = diskPath(docker, 'foreign', '-flat.vmdk');
-  await mustRun(['mkswap', extent]);
-  const before = await mustRun(['sha256sum', extent]);
-  const { code, stderr } = await docker.docker(runArgs('foreign', 'true'));
-  t.not(code, 0);
-  t.regex(stderr, /foreign@local bears a swap signature where ext4 was expected/);
-  t.is(await mustRun(['sha256sum', extent]), before);
-  t.deepEqual(await loopsBelow(docker.datastore), []);
-  await remove(docker, 'foreign');
-});
+test.serial(
+  'docker: a disk that bears a foreign signature is refused by name, and not a byte of it changes',
+  async (t) => {
+    const { docker } = t.context;
+    await create(docker, 'foreign');
+    const extent = diskPath(docker, 'foreign', '-flat.vmdk');
+    await mustRun(['mkswap', extent]);
+    const before = await mustRun(['sha256sum', extent]);
+    const { code, stderr } = await docker.docker(runArgs('foreign', 'true'));
+    t.not(code, 0);
+    t.regex(stderr, /foreign@local bears a swap signature where ext4 was expected/);
+    t.is(await mustRun(['sha256sum', extent]), before);
+    t.deepEqual(await loopsBelow(docker.datastore), []);
+    await remove(docker, 'foreign');
+  },
+);

@@ -127,7 +127,8 @@ export class PrivateDocker implements AsyncDisposable {
     this.#dockerd = await Daemon.start({
       name: 'dockerd',
       command: this.#namespace.inside(command),
-      env: { ...process.env, PATH: path },
+      // containerd leaves a dump of its stacks in the temporary folder when it is slow to end.
+      env: { ...process.env, PATH: path, TMPDIR: this.folder },
       logFile: join(this.folder, 'dockerd.log'),
     });
     await this.#dockerd.waitUntil(() => answersPing(join(this.folder, 'docker.sock')), startTimeoutMs);

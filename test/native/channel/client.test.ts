@@ -221,20 +221,21 @@ test('client: a peer that answers pings is kept, well beyond the time for one an
 test('client: after a lost connection the unanswered go out first, in their order', async (t) => {
   await using service = await startRawService();
   await using client = openClient(service, { maxInFlight: 2 });
-  const calls = ['a', 'b', 'c', 'd'].map((name) => client.call('get', { name }, never));
+  const names = ['a', 'b', 'c', 'd'];
+  const calls = names.map((name) => client.call('get', { name }, never));
   const first = await service.greet();
   await first.next();
   await first.next();
   first.socket.destroy();
   const second = await service.greet();
   const order: unknown[] = [];
-  for (let count = 0; count < calls.length; count += 1) {
+  while (order.length < names.length) {
     const { id, args } = (await second.next()) as RawRequest;
     order.push((args as { name: string }).name);
     second.send({ id, ok: { volume: volume('x') } });
   }
   await Promise.all(calls);
-  t.deepEqual(order, ['a', 'b', 'c', 'd']);
+  t.deepEqual(order, names);
 });
 
 test('client: an event behind a reply in one packet waits for the reply to be taken in', async (t) => {

@@ -121,7 +121,7 @@ test('server: an id that is in use ends the connection', async (t) => {
 });
 
 test('server: a frame that begins and does not end costs its peer the connection, idleness does not', async (t) => {
-  await using service = await startService({ limits: { frameTimeoutMs: 100 } });
+  await using service = await startService({ limits: { frameTimeoutMs: 1_000 } });
   const idle = await greeted(service);
   const ping = encodeFrame(request(1, 'ping'));
   idle.write(ping.subarray(0, 11));

@@ -107,7 +107,7 @@ test('transports: a dial that fails is HostUnavailable, naming the address', asy
 
 test('transports: an aborted dial rejects with the reason of its signal', async (t) => {
   await using service = await startService();
-  const reason = new Fault('Cancelled', 'enough');
+  const reason = new Error('enough');
   const refused = await t.throwsAsync(service.dial(AbortSignal.abort(reason)));
   t.is(refused, reason);
   const controller = new AbortController();

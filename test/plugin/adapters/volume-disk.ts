@@ -6,8 +6,8 @@ import { deadline } from '../../../common/deadline.ts';
 import { type Fstype, fstypes, type MountOption } from '../../../common/volume-options.ts';
 import { copyDataExtents } from '../../../native/file-extents.ts';
 import type { MountEntry } from '../../../native/mountinfo.ts';
-import { readMountTable, unmount } from '../../../native/mounts.ts';
-import { codeOf } from '../../../native/system-error.ts';
+import { readMountTable } from '../../../native/mounts.ts';
+import { unmountPatiently } from '../../../plugin/adapters/patient-unmount.ts';
 import { KernelFileSystems } from '../../../plugin/adapters/file-systems.ts';
 import { type Scratch, scratch } from '../../native/support/scratch.ts';
 
@@ -63,7 +63,7 @@ export async function bench(t: ExecutionContext, searchPath?: string): Promise<B
     async mounted(devicePath, name, fstype, request) {
       const target = await place.directory(name);
       await fileSystems.mount({ devicePath, target, fstype, isReadOnly: false, options: [], ...request });
-      t.teardown(() => unmountIfMounted(target));
+      t.teardown(() => unmountPatiently(target));
       return target;
     },
     async copied(from, to, bytes) {
@@ -71,14 +71,6 @@ export async function bench(t: ExecutionContext, searchPath?: string): Promise<B
       if (bytes !== undefined) await truncate(place.path(to), bytes);
     },
   };
-}
-
-async function unmountIfMounted(target: string): Promise<void> {
-  try {
-    await unmount(target);
-  } catch (error) {
-    if (codeOf(error) !== 'EINVAL') throw error;
-  }
 }
 
 export async function entryAt(target: string): Promise<MountEntry | undefined> {
