@@ -2,7 +2,8 @@
  * What a disk holds, as libblkid knows it.
  *
  * Invariant: "none" is answered only when everything libblkid looks at was read and nothing was known in it, since
- * the caller formats such a disk. A failed read, a damaged superblock and an unclear case are never "none".
+ * the caller formats such a disk. A failed read (which ends libblkid's probing with an error), a damaged superblock and
+ * an unclear case are never "none".
  */
 #include "vmci.h"
 
@@ -10,45 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* A bad checksum is a damaged file system, not an empty disk. */
 enum {
-    CHUNK_BYTES = 256 * 1024,
-    /* The places where signatures live: VMFS has its own 2 MiB in, RAID and the second GPT at the very end. */
-    HEAD_BYTES = 4 * 1024 * 1024,
-    TAIL_BYTES = 1024 * 1024,
-    /* A bad checksum is a damaged file system, not an empty disk. */
     SUPERBLOCK_FLAGS = BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
                        BLKID_SUBLKS_BADCSUM,
 };
-
-static int read_range(int device, char *buffer, int64_t from, int64_t to)
-{
-    while (from < to) {
-        size_t length = to - from < CHUNK_BYTES ? (size_t)(to - from) : CHUNK_BYTES;
-        ssize_t count = pread(device, buffer, length, from);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return -errno;
-        if (count == 0) return -EIO;
-        from += count;
-    }
-    return 0;
-}
-
-/* libblkid leaves out a prober whose read failed; this finds out whether any could have. */
-static int check_readable(int device, int64_t size)
-{
-    char *buffer = malloc(CHUNK_BYTES);
-    if (buffer == NULL) return -ENOMEM;
-    int64_t head = size < HEAD_BYTES ? size : HEAD_BYTES;
-    int64_t tail = size - TAIL_BYTES < head ? head : size - TAIL_BYTES;
-    int error = read_range(device, buffer, 0, head);
-    if (error == 0) error = read_range(device, buffer, tail, size);
-    free(buffer);
-    return error;
-}
 
 static void copy_value(blkid_probe probe, const char *name, char *out, size_t capacity)
 {
@@ -84,7 +54,7 @@ static int64_t run_probe(blkid_probe probe, int device, struct vmci_signature *s
         describe(probe, signature);
         return VMCI_SIGNATURE_FOUND;
     case 1:
-        return check_readable(device, size);
+        return VMCI_SIGNATURE_NONE;
     case -2:
         return VMCI_SIGNATURE_AMBIVALENT;
     default:

@@ -6,30 +6,32 @@
  * the work and never undoes what a user changed.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, rmdir } from 'node:fs/promises';
+import { open, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import type { RootAttributes } from '../../common/volume-options.ts';
 
 const asMade = { uid: 0, gid: 0, mode: 0o755 } as const;
+const keys = ['uid', 'gid', 'mode'] as const;
+type Attributes = Readonly<Record<(typeof keys)[number], number>>;
 const modeBits = 0o7777;
 const lostAndFound = 'lost+found';
 
 export async function adornRootFolder(target: string, root: RootAttributes): Promise<void> {
   const wanted = { uid: root.uid ?? asMade.uid, gid: root.gid ?? asMade.gid, mode: root.mode ?? asMade.mode };
   await using folder = await open(target, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  if (!(await isUnused(target, folder, wanted))) return;
+  const { uid, gid, mode } = await folder.stat();
+  const now = { uid, gid, mode: mode & modeBits };
+  if (!(await isUnused(target, now, wanted))) return;
   await removeIfThere(join(target, lostAndFound));
+  if (keys.every((key) => now[key] === wanted[key])) return;
   // In this order: a change of owner takes the set-ID bits away.
   await folder.chown(wanted.uid, wanted.gid);
   await folder.chmod(wanted.mode);
 }
 
-async function isUnused(target: string, folder: FileHandle, wanted: Required<RootAttributes>): Promise<boolean> {
-  const { uid, gid, mode } = await folder.stat();
-  const now = { uid, gid, mode: mode & modeBits };
-  for (const key of ['uid', 'gid', 'mode'] as const)
-    if (now[key] !== asMade[key] && now[key] !== wanted[key]) return false;
+async function isUnused(target: string, now: Attributes, wanted: Attributes): Promise<boolean> {
+  if (keys.some((key) => now[key] !== asMade[key] && now[key] !== wanted[key])) return false;
   return (await readdir(target)).every((name) => name === lostAndFound);
 }
 
