@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { errnoOf, Fault, messageOf } from './fault.ts';
 
 /** Where the values come from; the environment and the arguments are handed in so that nothing here is global. */

@@ -2,7 +2,7 @@
  * The service's configuration: every key is also a flag and an environment variable (see `common/config.ts`). What
  * passes is consistent: names are unique whatever their case, and every default datastore is one of the datastores.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../common/fault.ts';
 import { logLevels } from '../common/logging.ts';
 import { type DatastoreName, parseDatastoreName } from '../common/names.ts';

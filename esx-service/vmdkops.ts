@@ -4,7 +4,7 @@
  */
 import process from 'node:process';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { z } from 'zod';
+import * as z from 'zod';
 import { faultOf } from '../common/fault.ts';
 import { version } from '../common/version.ts';
 import { volumeSchema } from '../native/channel/contract.ts';

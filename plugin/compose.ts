@@ -56,7 +56,11 @@ export async function startPlugin(
   opened.defer(() => keeper.settled());
   opened.use(client);
   await abortable(keeper.ready, signal);
-  const app = createDockerApp(driver, { logger, commandCounts: () => sentCommands(client) });
+  const app = createDockerApp(driver, {
+    logger,
+    commandCounts: () => sentCommands(client),
+    scope: config.embedded ? 'local' : 'global',
+  });
   opened.use(await HttpServer.open(app, { path: config.socket, logger, closeLimitMs }));
   logger.info('plugin ready', { socket: config.socket, service: address, version });
   const stack = opened.move();

@@ -1,6 +1,6 @@
 /** Asks the admin API of a service on this machine. */
 import { request } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import { deadline } from '../../common/deadline.ts';
 import { errnoOf, Fault, faultCodes, messageOf } from '../../common/fault.ts';
 

@@ -2,7 +2,7 @@
  * The side-car file of a volume: what its disk cannot say itself. Invariant: what parses is whole and of a version that
  * we know, so it can be rewritten without losing anything. Pure: no I/O.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Fault } from '../../common/fault.ts';
 import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
 import { type DiskUuid, isDiskUuid } from './disk-uuid.ts';

@@ -3,7 +3,7 @@
  * they receive with it, so a message that passed can be used without further checks. Version 3 of the protocol;
  * version 2 is in `protocol-v2.ts`.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { faultCodes } from '../../common/fault.ts';
 import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
 

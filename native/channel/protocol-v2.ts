@@ -3,7 +3,7 @@
  * tolerant as it was: unknown fields are ignored, `Opts` and `version` may be missing, a version may be a number. What
  * a command means is decided elsewhere.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Fault } from '../../common/fault.ts';
 import { formatSize } from '../../common/sizes.ts';
 import type { Device, Volume } from './contract.ts';

@@ -8,20 +8,21 @@ import { failureFields, type Logger } from '../../common/logging.ts';
 import type { VolumeDriver } from '../ports/driver.ts';
 import { sendText } from './caller.ts';
 import { serve } from './docker-request.ts';
-import { dockerVerbs } from './docker-verbs.ts';
+import { dockerVerbs, type Scope } from './docker-verbs.ts';
 import { type CommandCounts, PluginMetrics } from './plugin-metrics.ts';
 
 export interface DockerAppParts {
   readonly logger: Logger;
   readonly commandCounts: CommandCounts;
+  readonly scope: Scope;
 }
 
-export function createDockerApp(driver: VolumeDriver, { logger, commandCounts }: DockerAppParts): Express {
+export function createDockerApp(driver: VolumeDriver, { logger, commandCounts, scope }: DockerAppParts): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
   const metrics = new PluginMetrics(driver, commandCounts);
   const door = { driver, logger, metrics };
-  for (const verb of dockerVerbs(logger)) {
+  for (const verb of dockerVerbs(logger, scope)) {
     app
       .route(verb.path)
       .post((request, response) => serve(door, verb, request, response))

@@ -42,11 +42,12 @@ export type Verb = ReadVerb | ChangeVerb;
 
 const done = '{"Err":""}';
 const implemented = '{"Implements":["VolumeDriver"]}';
-/** Volumes are seen from every guest of their vmgroup. */
-const capabilities = '{"Capabilities":{"Scope":"global"}}';
+/** Whether other machines see the same volumes; dockerd shows it, and nothing more. */
+export type Scope = 'local' | 'global';
 
 /** In the order of how often dockerd asks: the router tries them one after another. */
-export function dockerVerbs(logger: Logger): readonly Verb[] {
+export function dockerVerbs(logger: Logger, scope: Scope): readonly Verb[] {
+  const capabilities = JSON.stringify({ Capabilities: { Scope: scope } });
   return [
     {
       kind: 'read',

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type ConfigSources, loadConfig } from '../../common/config.ts';
 import { faultOf } from '../../common/fault.ts';
 

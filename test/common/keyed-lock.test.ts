@@ -85,7 +85,7 @@ test('keyed lock: writers are alone, nobody waits for ever, and nothing is left,
   );
 });
 
-test('keyed lock: on one key the order of arrival is the order of service; only neighbouring readers share', async (t) => {
+test('keyed lock: on one key the order of arrival is the order of service; only neighbouring readers share (containers/storage #473)', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom('read', 'write'), { minLength: 1, maxLength: 12 }), async (modes) => {
       const lock = new KeyedLock();
@@ -114,7 +114,7 @@ test('keyed lock: on one key the order of arrival is the order of service; only 
   );
 });
 
-test('keyed lock: a writer that waits is not overtaken by readers that come later', async (t) => {
+test('keyed lock: a writer that waits is not overtaken by readers that come later (containers/storage #473)', async (t) => {
   const lock = new KeyedLock();
   const order: string[] = [];
   const first = await lock.acquire([read('a')], never);

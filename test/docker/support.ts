@@ -63,6 +63,7 @@ async function ask(socketPath: string, method: string, path: string, body: strin
 export interface Inspected {
   readonly Name: string;
   readonly Driver: string;
+  readonly Scope: string;
   readonly Mountpoint: string;
   readonly Status: Readonly<Record<string, unknown>>;
 }

@@ -22,8 +22,9 @@ test.after.always(async (t) => {
 test.serial('docker: a volume is created, inspected, listed, used and removed', async (t) => {
   const { docker } = t.context;
   await create(docker, 'db', 'size=200mb');
-  const { Driver, Status, Mountpoint } = await inspect(docker, 'db');
+  const { Driver, Scope, Status, Mountpoint } = await inspect(docker, 'db');
   t.is(Driver, 'vmdk');
+  t.is(Scope, 'local', 'nobody but this machine sees an embedded datastore');
   t.is(Mountpoint, '');
   t.like(Status, {
     'created by VM': 'this-machine',

@@ -4,7 +4,7 @@
  */
 import { Fault, faultOf } from '../../../common/fault.ts';
 import type { Args } from '../../../native/channel/contract.ts';
-import { type VolumeRecord, withProblem, withVolume } from '../../core/volume-record.ts';
+import { fullNameOf, type VolumeRecord, withProblem, withVolume } from '../../core/volume-record.ts';
 import type { Datastore } from '../../ports/datastore.ts';
 import type { Command } from '../command.ts';
 import { type Service, usable, type UsableRecord, writeLock } from '../service.ts';
@@ -17,7 +17,8 @@ export const detach: Command<'detach'> = async (service, guest, args, { signal }
   const known = service.catalog.find(full);
   const { attached } = known?.volume ?? {};
   if (!known || attached?.vm.id !== guest.vm.id) return {};
-  const record = await report(service, datastore, usable(known), args);
+  const record =
+    known.volume.problem === undefined ? await report(service, datastore, usable(known), args) : damaged(known);
   const disk = { uuid: record.uuid, extent: record.extent };
   const [[outcome], seen] = await Promise.all([
     service.hypervisor.reconfigure(guest.vm, [{ do: 'detach', disk, device: attached.device }], signal),
@@ -32,6 +33,16 @@ export const detach: Command<'detach'> = async (service, guest, args, { signal }
   service.catalog.publish(withVolume(seen, { attached: undefined }));
   return {};
 };
+
+/** A damaged volume is let go as it is: nothing of what the guest tells can be relied on. */
+function damaged(record: VolumeRecord): UsableRecord {
+  const { extent } = record;
+  if (extent) return { ...record, extent };
+  throw new Fault(
+    'DamagedVolume',
+    `volume ${fullNameOf(record)} cannot be detached: ${record.volume.problem ?? 'it has no extent'}`,
+  );
+}
 
 /** Writes down what is new in the guest's report, if anything is. */
 async function report(

@@ -3,17 +3,13 @@ import { Fault } from '../../../common/fault.ts';
 import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
 import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
 import type { Device } from '../../../native/channel/contract.ts';
-import { attachLoop, detachLoop, listLoops } from '../../../native/loop-devices.ts';
+import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
 import { refused, startCommands, startLocal, vms } from '../support/commands.ts';
-import { mebibyte, place, run, volumesOf } from '../support/place.ts';
+import { loopsBelow, mebibyte, place, run, volumesOf } from '../support/place.ts';
 
 function loopPath(device: Device): string {
   if (device.kind !== 'loop') throw new Error('no loop device');
   return device.path;
-}
-
-async function loopsBelow(folder: string): Promise<number> {
-  return (await listLoops()).filter(({ backingPath }) => backingPath?.startsWith(folder)).length;
 }
 
 test('attach: the reply has all that a mount needs, and the device has the disk’s size', async (t) => {

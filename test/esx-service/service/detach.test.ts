@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
 import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
@@ -6,7 +6,7 @@ import type { Device } from '../../../native/channel/contract.ts';
 import { detachLoop, listLoops } from '../../../native/loop-devices.ts';
 import { mount, unmount } from '../../../native/mounts.ts';
 import { changed, refused, startCommands, startLocal, vms } from '../support/commands.ts';
-import { place, run, volumesOf } from '../support/place.ts';
+import { loopsBelow, place, run, volumesOf } from '../support/place.ts';
 
 function loopPath(device: Device): string {
   if (device.kind !== 'loop') throw new Error('no loop device');
@@ -124,4 +124,18 @@ test('detach: of what is not attached, or not there, succeeds and changes nothin
   await commands.detach('none', { isFormatted: true });
   t.is(commands.service.catalog.view.sequence, sequence);
   t.false(commands.record('db')?.isFormatted);
+});
+
+test('detach: a volume whose metadata got lost while it was attached is let go all the same', async (t) => {
+  const { at, ds, commands, restart } = await startLocal(t);
+  await commands.create('db');
+  await commands.attach('db');
+  await writeFile(`${volumesOf(ds)}/db.vmdk.json`, 'broken');
+  const again = await restart();
+  t.regex(again.get('db').problem ?? '', /metadata is not JSON/);
+  t.is(again.get('db').attached?.vm.name, 'alpha');
+  await again.detach('db', { isFormatted: true });
+  t.is(again.get('db').attached, undefined);
+  t.is(await loopsBelow(at.folder), 0);
+  t.is(await readFile(`${volumesOf(ds)}/db.vmdk.json`, 'utf8'), 'broken', 'what cannot be read is kept');
 });

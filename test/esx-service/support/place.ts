@@ -87,3 +87,8 @@ export async function fill(path: string, offset: number, bytes: Buffer): Promise
 export async function allocated(path: string): Promise<number> {
   return (await stat(path)).blocks * 512;
 }
+
+/** How many loop devices have a file of the folder behind them. */
+export async function loopsBelow(folder: string): Promise<number> {
+  return (await listLoops()).filter(({ backingPath }) => backingPath?.startsWith(folder)).length;
+}

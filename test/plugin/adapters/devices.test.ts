@@ -209,7 +209,7 @@ for (const news of [blockAdd, 'overflow'] as const) {
   });
 }
 
-test('fake sysfs: news between expect and find are not missed, and none are listened to afterwards', async (t) => {
+test('fake sysfs: news between expect and find are not missed, and none are listened to afterwards (containerd #8617)', async (t) => {
   const guest = await fakeGuest(t);
   const expected = guest.devices.expect();
   await guest.sysfs.loop(7, 12, 8);

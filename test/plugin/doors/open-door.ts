@@ -71,7 +71,7 @@ export class OpenDoor implements AsyncDisposable {
     const driver = new FakeDriver();
     driver.volumes.set('db', { options: {}, ids: [] });
     const logger = new RecordingLogger();
-    const app = createDockerApp(driver, { logger, commandCounts: () => ({ attach: 3, detach: 2 }) });
+    const app = createDockerApp(driver, { logger, commandCounts: () => ({ attach: 3, detach: 2 }), scope: 'global' });
     const server = await HttpServer.open(app, { path: join(folder, 'vmdk.sock'), logger, closeLimitMs });
     return new OpenDoor(driver, logger, server, folder);
   }

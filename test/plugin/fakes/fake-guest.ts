@@ -184,13 +184,16 @@ export class FakeGuest {
   readonly host: Host = { call: (command, args, signal) => this.#call(command, args, signal) };
 
   readonly devices: Devices = {
-    expect: () => ({
-      find: async (device) => {
-        await this.#mayFail('find');
-        return device.kind === 'loop' ? device.path : '';
-      },
-      [Symbol.dispose]: () => undefined,
-    }),
+    expect: () => {
+      void this.#step('listen');
+      return {
+        find: async (device) => {
+          await this.#mayFail('find');
+          return device.kind === 'loop' ? device.path : '';
+        },
+        [Symbol.dispose]: () => undefined,
+      };
+    },
   };
 
   readonly fileSystems: FileSystems = {

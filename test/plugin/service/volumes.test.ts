@@ -244,3 +244,22 @@ test('volumes: create refuses a file system that this machine cannot make, and l
   t.is(faultOf(error).code, 'InvalidOption');
   t.regex(faultOf(error).message, /xfs.*ext4/);
 });
+
+test('volumes: the device is listened for before the attach goes out, and no other volume waits for it (containerd #8617, #9103)', async (t) => {
+  const order: string[] = [];
+  const held = Promise.withResolvers<undefined>();
+  const guest = new FakeGuest(async (step) => {
+    order.push(step);
+    if (step === 'find' && order.filter((each) => each === 'find').length === 1) await held.promise;
+  });
+  for (const name of ['a@local', 'b@local']) guest.addVolume(name);
+  const { volumes } = await startPlugin(guest);
+  order.length = 0;
+  const first = volumes.mount('a', 'x', patient);
+  await volumes.mount('b', 'y', patient);
+  t.deepEqual(order.slice(0, 2), ['listen', 'attach goes out']);
+  t.is(guest.disks.get('a@local')?.mountedAt, undefined);
+  t.regex(volumes.list(), /"Name":"a"/);
+  held.resolve(undefined);
+  t.is(await first, '/mnt/vmdk/local/a');
+});
