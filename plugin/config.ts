@@ -1,5 +1,5 @@
 /** The plugin's configuration: every key is also a flag and an environment variable (see `common/config.ts`). */
-import { z } from 'zod';
+import * as z from 'zod';
 import { logLevels } from '../common/logging.ts';
 
 const path = z.string().startsWith('/', 'must be an absolute path');

@@ -15,7 +15,10 @@ import type { Vm } from './transports.ts';
 export interface ServerLimits {
   /** Commands at work for one connection; more are answered Busy. */
   readonly maxInFlight: number;
-  /** Finished changing commands that are remembered for each VM, and for how long. */
+  /**
+   * Finished changing commands that are remembered for each VM, and for how long. A client repeats only what it saw no
+   * reply to, which is at most `maxInFlight` commands, so twice that is enough.
+   */
   readonly maxOutcomes: number;
   readonly outcomeAgeMs: number;
   /** From a frame's first byte to its last; from the connection's begin to its first frame. */
@@ -28,7 +31,7 @@ export interface ServerLimits {
 
 const defaultLimits: ServerLimits = {
   maxInFlight: 256,
-  maxOutcomes: 1024,
+  maxOutcomes: 512,
   outcomeAgeMs: 10 * 60_000,
   frameTimeoutMs: 30_000,
   maxQueuedBytes: 8 * 1024 * 1024,
