@@ -4,6 +4,7 @@
  * result is one block, so that a crash leaves the old or the new one; no tool's own way keeps both.
  */
 import { Fault } from '../../common/fault.ts';
+import { crc32c } from './crc32c.ts';
 
 export const btrfsBlockBytes = 4_096;
 /** The first is the one that counts; the others exist where the disk is large enough. */
@@ -32,18 +33,4 @@ export function withNewUuid(block: Buffer, uuid: Buffer): Buffer {
   next.fill(0, at.checksum, checksumBytes);
   next.writeUInt32LE(crc32c(next.subarray(checksumBytes, btrfsBlockBytes)), at.checksum);
   return next;
-}
-
-/** Castagnoli's polynomial, reflected. */
-const polynomial = 0x82f63b78;
-const table = Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit += 1) value = (value & 1) === 0 ? value >>> 1 : (value >>> 1) ^ polynomial;
-  return value >>> 0;
-});
-
-export function crc32c(bytes: Buffer): number {
-  let sum = 0xffffffff;
-  for (const byte of bytes) sum = (table[(sum ^ byte) & 0xff] ?? 0) ^ (sum >>> 8);
-  return ~sum >>> 0;
 }

@@ -1,9 +1,8 @@
 /**
- * Makes the file system of a copied disk one that can be mounted beside its source, and lets it fill a disk that is
- * larger. ext and btrfs get a UUID of their own; xfs keeps its source's, since no tool changes it without a moment in
- * which a crash would cost the log, and is always mounted as one that may have a twin. Invariants: what only a log
- * holds is replayed before a tool writes; each step may be cut short by a crash and the whole repeated; at the end
- * nothing is mounted.
+ * Makes the file system of a copied disk one that has a UUID of its own, so that it can be mounted beside its source,
+ * and lets it fill a disk that is larger. Invariants: what only a log holds is replayed before a tool writes; each step
+ * may be cut short by a crash and the whole repeated, which may give yet another UUID; we write ourselves only to what
+ * nobody has mounted; at the end nothing is mounted.
  */
 import { randomUUID } from 'node:crypto';
 import { open, readFile, realpath } from 'node:fs/promises';
@@ -14,8 +13,10 @@ import type { Fstype } from '../../common/volume-options.ts';
 import { probeSignature } from '../../native/signature.ts';
 import { btrfsBlockBytes, btrfsBlockOffsets, withNewUuid } from './btrfs-identity.ts';
 import type { PrivateMounts } from './private-mounts.ts';
+import { openAlone } from './sole-use.ts';
 import { factsOf, superblockBytes, type SuperblockFacts } from './superblocks.ts';
 import type { Tools } from './tools.ts';
+import { planXfsRenewal } from './xfs-renewal.ts';
 
 /** e2fsck's: nothing to mend; all mended; all mended, and a mounted root would need a restart. */
 const mended = [0, 1, 2, 3];
@@ -62,31 +63,46 @@ export class ClonePreparation {
   }
 
   async #prepareXfs({ devicePath, isLargerDisk, purpose }: Clone, signal: AbortSignal): Promise<void> {
+    // Replays the log, and leaves its end as an unmount does. Up to here the UUID may be that of a mounted source.
+    await this.#mounts.use({ devicePath, fstype: 'xfs', data: 'nouuid' }, () => Promise.resolve());
+    await renewXfsUuid(devicePath, signal);
     if (!isLargerDisk) return;
-    await this.#mounts.use({ source: devicePath, fstype: 'xfs', data: 'nouuid' }, (target) =>
+    await this.#mounts.use({ devicePath, fstype: 'xfs' }, (target) =>
       this.#tools.run('xfs_growfs', ['-d', target], { purpose }, signal),
     );
   }
 
   async #prepareBtrfs({ devicePath, facts, isLargerDisk, purpose }: Clone, signal: AbortSignal): Promise<void> {
     // Before any mount: older kernels take a second disk of the same UUID for the first.
-    await renewBtrfsUuid(devicePath, facts.sizeBytes);
+    await renewBtrfsUuid(devicePath, facts.sizeBytes, signal);
     if (!isLargerDisk) return;
-    await this.#mounts.use({ source: devicePath, fstype: 'btrfs' }, (target) =>
+    await this.#mounts.use({ devicePath, fstype: 'btrfs' }, (target) =>
       this.#tools.run('btrfs', ['filesystem', 'resize', 'max', target], { purpose }, signal),
     );
   }
 }
 
-async function renewBtrfsUuid(devicePath: string, sizeBytes: number): Promise<void> {
-  const uuid = Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
-  await using disk = await open(devicePath, 'r+');
+async function renewXfsUuid(devicePath: string, signal: AbortSignal): Promise<void> {
+  await using disk = await openAlone(devicePath, signal);
+  for (const stage of await planXfsRenewal(disk, newUuid())) {
+    for (const { offset, bytes } of stage) await disk.write(bytes, 0, bytes.length, offset);
+    await disk.sync();
+  }
+}
+
+async function renewBtrfsUuid(devicePath: string, sizeBytes: number, signal: AbortSignal): Promise<void> {
+  const uuid = newUuid();
+  await using disk = await openAlone(devicePath, signal);
   for (const offset of btrfsBlockOffsets.filter((start) => start + btrfsBlockBytes <= sizeBytes)) {
     const block = Buffer.alloc(btrfsBlockBytes);
     await disk.read(block, 0, btrfsBlockBytes, offset);
     await disk.write(withNewUuid(block, uuid), 0, btrfsBlockBytes, offset);
     await disk.sync();
   }
+}
+
+function newUuid(): Buffer {
+  return Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
 }
 
 async function checkType(devicePath: string, fstype: Fstype): Promise<void> {

@@ -16,7 +16,10 @@ function flagsOf({ isReadOnly, options }: Pick<MountRequest, 'isReadOnly' | 'opt
   return isReadOnly ? ['ro', ...flags] : flags;
 }
 
-/** A clone has the UUID of its xfs from its source, beside which the kernel would not mount it unless told so. */
+/**
+ * Our clones have UUIDs of their own. But a disk that was copied behind our back has its original's, and one that was
+ * taken away under its mount finds its own still in use when it comes back: the kernel would mount neither as it is.
+ */
 function dataOf({ fstype, options }: Pick<MountRequest, 'fstype' | 'options'>): string {
   return [...(fstype === 'xfs' ? ['nouuid'] : []), ...options.filter(isOfFileSystem)].join(',');
 }
@@ -34,7 +37,8 @@ export async function mountVolume(request: MountRequest): Promise<void> {
   }
 }
 
-function refusal(request: MountRequest, cause: unknown): Fault {
+/** What the kernel's refusal to mount means. */
+export function refusal(request: MountRequest, cause: unknown): Fault {
   const { devicePath, target, fstype, isReadOnly } = request;
   const what = `mounting ${devicePath} (${fstype}) at ${target}`;
   const fault = (code: Fault['code'], why: string): Fault => new Fault(code, `${what}: ${why}`, { cause });

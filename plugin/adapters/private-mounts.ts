@@ -5,8 +5,17 @@
 import { mkdir, mkdtemp, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
-import { mount, type MountRequest, readMountTable } from '../../native/mounts.ts';
+import type { Fstype } from '../../common/volume-options.ts';
+import { mount, readMountTable } from '../../native/mounts.ts';
+import { refusal } from './mounting.ts';
 import { unmountPatiently } from './patient-unmount.ts';
+
+export interface PrivateMount {
+  readonly devicePath: string;
+  readonly fstype: Fstype;
+  /** Options of the file system itself. */
+  readonly data?: string;
+}
 
 export class PrivateMounts {
   readonly #folder: string;
@@ -16,14 +25,12 @@ export class PrivateMounts {
     this.#folder = folder;
   }
 
-  async use(
-    request: Omit<MountRequest, 'target' | 'flags'>,
-    work: (target: string) => Promise<unknown>,
-  ): Promise<void> {
+  /** @throws Fault as for other mounts, or what the work throws */
+  async use(request: PrivateMount, work: (target: string) => Promise<unknown>): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const target = await mkdtemp(join(this.#folder, 'm'));
     try {
-      await mount({ ...request, target, flags: ['nosuid', 'nodev', 'noexec'] });
+      await this.#mount(request, target);
       try {
         await work(target);
       } finally {
@@ -43,6 +50,14 @@ export class PrivateMounts {
   async releaseAll(): Promise<void> {
     for (const { target } of await this.#left()) await unmountPatiently(target);
     for (const name of await namesIn(this.#folder)) await rmdir(join(this.#folder, name));
+  }
+
+  async #mount({ devicePath, fstype, data = '' }: PrivateMount, target: string): Promise<void> {
+    try {
+      await mount({ source: devicePath, target, fstype, flags: ['nosuid', 'nodev', 'noexec'], data });
+    } catch (error) {
+      throw refusal({ devicePath, target, fstype, isReadOnly: false, options: [] }, error);
+    }
   }
 
   /** Newest first, since mounts may lie on top of each other. */

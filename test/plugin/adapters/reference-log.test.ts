@@ -11,7 +11,7 @@ import { FileReferenceLog } from '../../../plugin/adapters/reference-log.ts';
 import type { ReferenceChange } from '../../../plugin/ports/reference-log.ts';
 import { RecordingLogger } from '../doors/open-door.ts';
 
-const volumes = ['db', 'ü@b', 'x "y"'].map((name) => fullName(parseVolumeName(name), parseDatastoreName('local')));
+const volumes = ['db', 'ü@b', 'x \u2028y'].map((name) => fullName(parseVolumeName(name), parseDatastoreName('local')));
 const [db = '' as FullName] = volumes;
 const bootId = 'boot-1';
 
