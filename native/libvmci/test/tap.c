@@ -17,7 +17,8 @@ enum { QUIET_LIMIT_MS = 10000, TEST_LIMIT_S = 90 };
 
 static jmp_buf failed;
 static int ran, failures;
-static char folder[64];
+/* Short enough for a socket's path below it. */
+static char folder[80];
 
 void tap_expect(int64_t actual, int64_t expected, const char *text, const char *file, int line)
 {
@@ -106,8 +107,11 @@ void tap_expect_quiet(int64_t descriptors)
 int main(void)
 {
     const char *base = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%.32s/libvmci-XXXXXX", base == NULL ? "/tmp" : base);
-    if (mkdtemp(folder) == NULL) return 2;
+    int length = snprintf(folder, sizeof folder, "%s/libvmci-XXXXXX", base == NULL ? "/tmp" : base);
+    if (length >= (int)sizeof folder || mkdtemp(folder) == NULL) {
+        printf("Bail out! no folder for the tests can be made below %s\n", base == NULL ? "/tmp" : base);
+        return 2;
+    }
     stream_tests();
     disk_tests();
     file_tests();
