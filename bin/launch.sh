@@ -28,8 +28,8 @@ fi
 : "${UV_THREADPOOL_SIZE:=16}"
 # Compiled code is kept beside the bundle: a start then skips most of the compiler's work. Node ignores what it cannot write.
 : "${NODE_COMPILE_CACHE:=$here/dist/.compile-cache}"
-# A daemon that mostly waits for the kernel: a small young generation, one malloc arena and the baseline compiler alone
-# keep its memory flat (the optimizing compilers cost 15 MiB, and would save a tenth of a millisecond per mount).
+# A daemon that mostly waits for the kernel: a small young generation, one malloc arena and no second optimizing compiler
+# (which takes much memory and saves nothing here) keep its memory low.
 : "${MALLOC_ARENA_MAX:=1}"
 export UV_THREADPOOL_SIZE NODE_COMPILE_CACHE MALLOC_ARENA_MAX
-exec "$node" --max-semi-space-size=1 --no-opt --no-maglev --always-sparkplug --optimize-for-size "$here/dist/$name.js" "$@"
+exec "$node" --max-semi-space-size=2 --no-opt "$here/dist/$name.js" "$@"
