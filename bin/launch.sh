@@ -29,7 +29,7 @@ fi
 # Compiled code is kept beside the bundle: a start then skips most of the compiler's work. Node ignores what it cannot write.
 : "${NODE_COMPILE_CACHE:=$here/dist/.compile-cache}"
 # A daemon that mostly waits for the kernel: a small young generation, one malloc arena and no second optimizing compiler
-# (which takes much memory and saves nothing here) keep its memory low.
+# (which saved nothing that the benchmark could tell from noise) keep its memory low.
 : "${MALLOC_ARENA_MAX:=1}"
 export UV_THREADPOOL_SIZE NODE_COMPILE_CACHE MALLOC_ARENA_MAX
 exec "$node" --max-semi-space-size=2 --no-opt "$here/dist/$name.js" "$@"

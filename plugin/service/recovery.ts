@@ -95,11 +95,13 @@ async function recoverOne(
   }
 }
 
+/** @throws Fault HostUnavailable when that is in doubt: then the volume is reported, not taken for detached */
 function isAttachedTo(vmId: string, name: FullName, view: VolumeView): boolean {
   try {
     return view.find(name).attached?.vm.id === vmId;
-  } catch {
-    return false;
+  } catch (error) {
+    if (faultOf(error).class === 'missing') return false;
+    throw error;
   }
 }
 

@@ -1,6 +1,7 @@
 /** The plugin's service layer on a fake guest, with its view read. */
 import { KeyedLock } from '../../../common/keyed-lock.ts';
 import { silentLogger } from '../../../common/logging.ts';
+import type { Reply } from '../../../native/channel/contract.ts';
 import { DiskMounter } from '../../../plugin/service/disk-mounter.ts';
 import { HeldVolumes } from '../../../plugin/service/held-volumes.ts';
 import { recover, replay } from '../../../plugin/service/recovery.ts';
@@ -17,6 +18,8 @@ export interface PluginUnderTest {
   readonly locks: KeyedLock;
   /** What a new session with the service starts. */
   recover(): Promise<readonly string[]>;
+  /** The same with the view as it is. */
+  recoverFrom(session: Reply<'hello'>): Promise<readonly string[]>;
 }
 
 /** @param isHostConnected what the plugin believes of its service */
@@ -40,6 +43,8 @@ export async function startPlugin(guest: FakeGuest, isHostConnected = (): boolea
   const signal = new AbortController().signal;
   await view.load(session, host, signal);
   await recover(session, recorded, { ...shared, volumeMs: 60_000 });
+  const recoverFrom = (next: Reply<'hello'>): Promise<readonly string[]> =>
+    recover(next, new Map(), { ...shared, volumeMs: 60_000 });
   return {
     volumes,
     view,
@@ -48,7 +53,8 @@ export async function startPlugin(guest: FakeGuest, isHostConnected = (): boolea
     recover: async () => {
       const next = guest.hello();
       await view.load(next, host, signal);
-      return recover(next, new Map(), { ...shared, volumeMs: 60_000 });
+      return recoverFrom(next);
     },
+    recoverFrom,
   };
 }

@@ -263,3 +263,13 @@ test('volumes: the device is listened for before the attach goes out, and no oth
   held.resolve(undefined);
   t.is(await first, '/mnt/vmdk/local/a');
 });
+
+test('volumes: recovery reports a volume whose state is in doubt, and does nothing to it', async (t) => {
+  const { guest, plugin } = await started();
+  const session = { ...guest.hello(), attached: ['ghost@local'] };
+  t.deepEqual(await plugin.recoverFrom(session), []);
+  plugin.view.doubt(plugin.view.resolve('ghost'));
+  const problems = await plugin.recoverFrom(session);
+  t.deepEqual(problems, ['volume ghost@local may or may not exist: its last change was not answered']);
+  t.deepEqual(guest.commandsSent, []);
+});
