@@ -34,11 +34,11 @@ export interface Guest {
 }
 
 export function readLock(name: FullName): LockRequest {
-  return { key: `volume:${name}`, mode: 'read' };
+  return { class: 'volume', name, mode: 'read' };
 }
 
 export function writeLock(name: FullName): LockRequest {
-  return { key: `volume:${name}`, mode: 'write' };
+  return { class: 'volume', name, mode: 'write' };
 }
 
 /** @throws Fault VolumeNotFound */

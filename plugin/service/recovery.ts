@@ -80,15 +80,20 @@ async function recoverOne(
   const { held, holders, logger, locks } = parts;
   try {
     using limit = deadline(parts.volumeMs, `recovering ${name}`);
-    using _ = await locks.acquire([{ key: name, mode: 'write' }], limit.signal);
-    if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
-    const known = held.get(name);
-    if (!known || countOf(known.references) > 0) return undefined;
-    if (await holders.isMountedElsewhere(known.disk.devicePath))
-      return `volume ${name} is used without a reference; it is left alone`;
-    await letGo(known.disk, parts);
-    logger.info('unused volume let go', { volume: name });
-    return undefined;
+    return await locks.hold(
+      [{ class: 'volume', name, mode: 'write' }],
+      { signal: limit.signal, what: 'recover' },
+      async () => {
+        if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
+        const known = held.get(name);
+        if (!known || countOf(known.references) > 0) return undefined;
+        if (await holders.isMountedElsewhere(known.disk.devicePath))
+          return `volume ${name} is used without a reference; it is left alone`;
+        await letGo(known.disk, parts);
+        logger.info('unused volume let go', { volume: name });
+        return undefined;
+      },
+    );
   } catch (error) {
     logger.warn('volume not recovered', { volume: name, ...failureFields(error) });
     return faultOf(error).message;

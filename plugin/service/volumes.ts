@@ -9,7 +9,7 @@ import type { KeyedLock } from '../../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type FullName, parseFullName } from '../../common/names.ts';
 import { Undo } from '../../common/undo.ts';
-import { parseVolumeOptions } from '../../common/volume-options.ts';
+import { parseVolumeOptions, type VolumeOptions } from '../../common/volume-options.ts';
 import { type DockerVolume, dockerVolume } from '../core/docker-volume.ts';
 import { allOf, countOf, replacesCarried } from '../core/references.ts';
 import type { VolumeDriver } from '../ports/driver.ts';
@@ -54,12 +54,16 @@ export class Volumes implements VolumeOperations {
   }
 
   async create(asked: string, given: Readonly<Record<string, string>>, caller: AbortSignal): Promise<void> {
-    const { host, view, limits } = this.#parts;
+    const { view, limits } = this.#parts;
     const options = parseVolumeOptions(given);
     const name = view.resolve(asked);
     if (options.fstype !== undefined) await this.#checkMakeable(options.fstype);
     using limit = deadline(limits.createMs, `creating ${name}`, caller);
-    using _ = await this.#lock(name, limit.signal);
+    await this.#locked(name, 'create', limit.signal, () => this.#create(name, asked, options, limit.signal));
+  }
+
+  async #create(name: FullName, asked: string, options: VolumeOptions, signal: AbortSignal): Promise<void> {
+    const { host, view } = this.#parts;
     const { cloneFrom, sizeBytes, fstype, mountOptions, ...rest } = options;
     const args = {
       ...rest,
@@ -69,7 +73,7 @@ export class Volumes implements VolumeOperations {
       ...(fstype !== undefined && { fstype }),
       ...(cloneFrom !== undefined && { cloneFrom }),
     };
-    const reply = await this.#changing(name, () => host.call('create', args, limit.signal));
+    const reply = await this.#changing(name, () => host.call('create', args, signal));
     view.note(reply.volume);
   }
 
@@ -77,26 +81,28 @@ export class Volumes implements VolumeOperations {
     const { host, view, held, limits } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.requestMs, `removing ${name}`, caller);
-    using _ = await this.#lock(name, limit.signal);
-    const known = held.get(name);
-    if (known && countOf(known.references) > 0) throw inUse(name, known);
-    await this.#letGoUnlessUsed(name);
-    await this.#changing(name, () => host.call('remove', { name }, limit.signal));
+    await this.#locked(name, 'remove', limit.signal, async () => {
+      const known = held.get(name);
+      if (known && countOf(known.references) > 0) throw inUse(name, known);
+      await this.#letGoUnlessUsed(name);
+      await this.#changing(name, () => host.call('remove', { name }, limit.signal));
+    });
   }
 
   async mount(asked: string, id: string, caller: AbortSignal): Promise<string> {
     const { view, held, limits } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.mountMs, `mounting ${name}`, caller);
-    using _ = await this.#lock(name, limit.signal);
-    const { disk, path } = await this.#broughtUp(name, limit.signal);
-    await using undo = new Undo();
-    undo.add(() => this.#letGoUnlessUsed(name));
-    const isReplacing = await this.#givesWay(name, disk, id);
-    limit.signal.throwIfAborted();
-    held.addReference(name, id, isReplacing);
-    undo.keep();
-    return path;
+    return this.#locked(name, 'mount', limit.signal, async () => {
+      const { disk, path } = await this.#broughtUp(name, limit.signal);
+      await using undo = new Undo();
+      undo.add(() => this.#letGoUnlessUsed(name));
+      const isReplacing = await this.#givesWay(name, disk, id);
+      limit.signal.throwIfAborted();
+      held.addReference(name, id, isReplacing);
+      undo.keep();
+      return path;
+    });
   }
 
   /** Goes to its end once it began, whether or not its caller still waits: a half-unmounted volume helps nobody. */
@@ -104,9 +110,10 @@ export class Volumes implements VolumeOperations {
     const { view, held, limits } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.requestMs, `unmounting ${name}`);
-    using _ = await this.#lock(name, limit.signal);
-    held.removeReference(name, id);
-    await this.#letGoUnlessUsed(name);
+    await this.#locked(name, 'unmount', limit.signal, async () => {
+      held.removeReference(name, id);
+      await this.#letGoUnlessUsed(name);
+    });
   }
 
   path(asked: string): string {
@@ -202,8 +209,8 @@ export class Volumes implements VolumeOperations {
     void settle();
   }
 
-  #lock(name: FullName, signal: AbortSignal): Promise<Disposable> {
-    return this.#parts.locks.acquire([{ key: name, mode: 'write' }], signal);
+  #locked<T>(name: FullName, what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return this.#parts.locks.hold([{ class: 'volume', name, mode: 'write' }], { signal, what }, work);
   }
 }
 

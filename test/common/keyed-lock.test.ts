@@ -1,11 +1,25 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { Fault } from '../../common/fault.ts';
-import { KeyedLock, type LockRequest } from '../../common/keyed-lock.ts';
+import { KeyedLock, type LockMode, type LockRequest } from '../../common/keyed-lock.ts';
 
 const never = new AbortController().signal;
-const write = (key: string): LockRequest => ({ key, mode: 'write' });
-const read = (key: string): LockRequest => ({ key, mode: 'read' });
+const volume = (name: string, mode: LockMode): LockRequest => ({ class: 'volume', name, mode });
+const write = (name: string): LockRequest => volume(name, 'write');
+const read = (name: string): LockRequest => volume(name, 'read');
+
+/** Holds until disposed. */
+async function take(lock: KeyedLock, wanted: readonly LockRequest[], signal: AbortSignal): Promise<Disposable> {
+  const held = Promise.withResolvers<Disposable>();
+  const over = Promise.withResolvers<undefined>();
+  lock
+    .hold(wanted, { signal, what: 'test' }, async () => {
+      held.resolve({ [Symbol.dispose]: () => over.resolve(undefined) });
+      await over.promise;
+    })
+    .catch(held.reject);
+  return held.promise;
+}
 
 /** All microtasks that are due. */
 async function settled(): Promise<void> {
@@ -24,8 +38,11 @@ class Witness {
   readonly #keys = new Map<string, Holders>();
 
   enter(requests: readonly LockRequest[]): () => void {
-    const strongest = new Map<string, LockRequest['mode']>();
-    for (const { key, mode } of requests) if (strongest.get(key) !== 'write') strongest.set(key, mode);
+    const strongest = new Map<string, LockMode>();
+    for (const { class: lockClass, name, mode } of requests) {
+      const key = `${lockClass}:${name}`;
+      if (strongest.get(key) !== 'write') strongest.set(key, mode);
+    }
     for (const [key, mode] of strongest) {
       const holders = this.#keys.get(key) ?? { readers: 0, writers: 0 };
       this.#keys.set(key, holders);
@@ -45,7 +62,8 @@ class Witness {
 }
 
 const request = fc.record({
-  key: fc.constantFrom('a', 'b', 'c', 'd'),
+  class: fc.constantFrom('volume', 'vm', 'vmgroup'),
+  name: fc.constantFrom('a', 'b', 'c', 'd'),
   mode: fc.constantFrom('read', 'write'),
 } as const);
 const requests = fc.array(request, { minLength: 1, maxLength: 4 });
@@ -66,10 +84,11 @@ test('keyed lock: writers are alone, nobody waits for ever, and nothing is left,
             void s.schedule(Promise.resolve(), `abort ${index}`).then(() => controller.abort(reason));
           await s.schedule(Promise.resolve(), `start ${index}`);
           try {
-            using _ = await lock.acquire(task.requests, controller.signal);
-            const leave = witness.enter(task.requests);
-            await s.schedule(Promise.resolve(), `work ${index}`);
-            leave();
+            await lock.hold(task.requests, { signal: controller.signal, what: 'test' }, async () => {
+              const leave = witness.enter(task.requests);
+              await s.schedule(Promise.resolve(), `work ${index}`);
+              leave();
+            });
           } catch (error) {
             if (error !== reason) throw error;
           }
@@ -89,10 +108,10 @@ test('keyed lock: on one key the order of arrival is the order of service; only 
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom('read', 'write'), { minLength: 1, maxLength: 12 }), async (modes) => {
       const lock = new KeyedLock();
-      const holder = await lock.acquire([write('a')], never);
+      const holder = await take(lock, [write('a')], never);
       const granted: { index: number; lock: Disposable }[] = [];
       modes.forEach((mode, index) => {
-        void lock.acquire([{ key: 'a', mode }], never).then((held) => granted.push({ index, lock: held }));
+        void take(lock, [volume('a', mode)], never).then((held) => granted.push({ index, lock: held }));
       });
       await settled();
       t.is(granted.length, 0);
@@ -109,6 +128,7 @@ test('keyed lock: on one key the order of arrival is the order of service; only 
         for (const { lock: held } of group) held[Symbol.dispose]();
         next = end;
       }
+      await settled();
       t.is(lock.size, 0);
     }),
   );
@@ -117,9 +137,9 @@ test('keyed lock: on one key the order of arrival is the order of service; only 
 test('keyed lock: a writer that waits is not overtaken by readers that come later (containers/storage #473)', async (t) => {
   const lock = new KeyedLock();
   const order: string[] = [];
-  const first = await lock.acquire([read('a')], never);
-  const writer = lock.acquire([write('a')], never).then((held) => (order.push('writer'), held));
-  const reader = lock.acquire([read('a')], never).then((held) => (order.push('reader'), held));
+  const first = await take(lock, [read('a')], never);
+  const writer = take(lock, [write('a')], never).then((held) => (order.push('writer'), held));
+  const reader = take(lock, [read('a')], never).then((held) => (order.push('reader'), held));
   await settled();
   t.deepEqual(order, []);
   first[Symbol.dispose]();
@@ -130,51 +150,54 @@ test('keyed lock: a writer that waits is not overtaken by readers that come late
 
 test('keyed lock: a waiting writer that gives up lets the readers behind it pass', async (t) => {
   const lock = new KeyedLock();
-  const first = await lock.acquire([read('a')], never);
+  const first = await take(lock, [read('a')], never);
   const controller = new AbortController();
-  const writer = lock.acquire([write('a')], controller.signal);
-  const reader = lock.acquire([read('a')], never);
+  const writer = take(lock, [write('a')], controller.signal);
+  const reader = take(lock, [read('a')], never);
   const reason = new Fault('Cancelled', 'enough');
   controller.abort(reason);
   const ended = await t.throwsAsync(writer);
   t.is(ended, reason);
   (await reader)[Symbol.dispose]();
   first[Symbol.dispose]();
+  await settled();
   t.is(lock.size, 0);
 });
 
 test('keyed lock: calls that name the same keys in opposite orders do not block each other for ever', async (t) => {
   const lock = new KeyedLock();
   let count = 0;
-  const take = async (keys: readonly string[]): Promise<void> => {
+  const takeAll = async (keys: readonly string[]): Promise<void> => {
     for (let round = 0; round < 100; round += 1) {
-      using _ = await lock.acquire(keys.map(write), never);
-      await Promise.resolve();
-      count += 1;
+      await lock.hold(keys.map(write), { signal: never, what: 'test' }, async () => {
+        await Promise.resolve();
+        count += 1;
+      });
     }
   };
-  await Promise.all([take(['a', 'b']), take(['b', 'a']), take(['b', 'c', 'a'])]);
+  await Promise.all([takeAll(['a', 'b']), takeAll(['b', 'a']), takeAll(['b', 'c', 'a'])]);
   t.is(count, 300);
   t.is(lock.size, 0);
 });
 
 test('keyed lock: one that gives up while it holds some of its keys holds none', async (t) => {
   const lock = new KeyedLock();
-  const b = await lock.acquire([write('b')], never);
+  const b = await take(lock, [write('b')], never);
   const controller = new AbortController();
-  const both = lock.acquire([write('a'), write('b')], controller.signal);
+  const both = take(lock, [write('a'), write('b')], controller.signal);
   await settled();
   controller.abort(new Fault('Cancelled', 'enough'));
   await t.throwsAsync(both);
-  (await lock.acquire([write('a')], never))[Symbol.dispose]();
+  (await take(lock, [write('a')], never))[Symbol.dispose]();
   b[Symbol.dispose]();
+  await settled();
   t.is(lock.size, 0);
 });
 
 test('keyed lock: a signal that is aborted already takes nothing', async (t) => {
   const lock = new KeyedLock();
   const reason = new Fault('Cancelled', 'before');
-  const refused = await t.throwsAsync(lock.acquire([write('a')], AbortSignal.abort(reason)));
+  const refused = await t.throwsAsync(take(lock, [write('a')], AbortSignal.abort(reason)));
   t.is(refused, reason);
   t.is(lock.size, 0);
 });
@@ -182,10 +205,10 @@ test('keyed lock: a signal that is aborted already takes nothing', async (t) => 
 test('keyed lock: an abort after the lock was granted changes nothing', async (t) => {
   const lock = new KeyedLock();
   const controller = new AbortController();
-  const held = await lock.acquire([write('a')], controller.signal);
+  const held = await take(lock, [write('a')], controller.signal);
   controller.abort(new Fault('Cancelled', 'late'));
   let isGranted = false;
-  const next = lock.acquire([write('a')], never).then((granted) => ((isGranted = true), granted));
+  const next = take(lock, [write('a')], never).then((granted) => ((isGranted = true), granted));
   await settled();
   t.false(isGranted);
   held[Symbol.dispose]();
@@ -194,32 +217,19 @@ test('keyed lock: an abort after the lock was granted changes nothing', async (t
 
 test('keyed lock: a key asked for twice is taken once, for writing if either says so', async (t) => {
   const lock = new KeyedLock();
-  const held = await lock.acquire([read('a'), write('a'), read('a')], never);
+  const held = await take(lock, [read('a'), write('a'), read('a')], never);
   let isGranted = false;
-  const reader = lock.acquire([read('a')], never).then((granted) => ((isGranted = true), granted));
+  const reader = take(lock, [read('a')], never).then((granted) => ((isGranted = true), granted));
   await settled();
   t.false(isGranted);
   held[Symbol.dispose]();
   (await reader)[Symbol.dispose]();
 });
 
-test('keyed lock: disposing twice releases once', async (t) => {
-  const lock = new KeyedLock();
-  const first = await lock.acquire([write('a')], never);
-  first[Symbol.dispose]();
-  const second = await lock.acquire([write('a')], never);
-  first[Symbol.dispose]();
-  let isGranted = false;
-  const third = lock.acquire([write('a')], never).then((granted) => ((isGranted = true), granted));
-  await settled();
-  t.false(isGranted);
-  second[Symbol.dispose]();
-  (await third)[Symbol.dispose]();
-});
-
 test('keyed lock: keys do not wait for each other', async (t) => {
   const lock = new KeyedLock();
-  using _ = await lock.acquire([write('a')], never);
-  (await lock.acquire([write('b')], never))[Symbol.dispose]();
+  using _ = await take(lock, [write('a')], never);
+  (await take(lock, [write('b')], never))[Symbol.dispose]();
+  await settled();
   t.is(lock.size, 1);
 });

@@ -3,8 +3,10 @@
  * same device. What fails or is given up leaves nothing attached.
  */
 import { Fault } from '../../../common/fault.ts';
+import type { FullName } from '../../../common/names.ts';
 import type { Device, Reply } from '../../../native/channel/contract.ts';
 import { fullNameOf, type VolumeRecord, withVolume } from '../../core/volume-record.ts';
+import type { Datastore } from '../../ports/datastore.ts';
 import type { Command } from '../command.ts';
 import { existing, type Guest, inUse, type Service, usable, type UsableRecord, writeLock } from '../service.ts';
 import { askHolder, surely } from '../truth.ts';
@@ -12,7 +14,17 @@ import { askHolder, surely } from '../truth.ts';
 export const attach: Command<'attach'> = async (service, guest, args, { signal }) => {
   const { full, datastore } = service.datastores.resolve(args.name, guest.defaultDatastore);
   service.authorise(guest.vm, 'attach', full);
-  using _held = await service.locks.acquire([writeLock(full)], signal);
+  const options = { signal, what: `attach to VM ${guest.vm.name}` };
+  return service.locks.hold([writeLock(full)], options, () => attachLocked(service, guest, full, datastore, signal));
+};
+
+async function attachLocked(
+  service: Service,
+  guest: Guest,
+  full: FullName,
+  datastore: Datastore,
+  signal: AbortSignal,
+): Promise<Reply<'attach'>> {
   const record = usable(await surely(service, existing(service, full)));
   const { attached } = record.volume;
   if (attached && attached.vm.id !== guest.vm.id) throw inUse(record, 'cannot be attached');
@@ -30,7 +42,7 @@ export const attach: Command<'attach'> = async (service, guest, args, { signal }
   const now = { ...attachedNow, isAttachedReadOnly: isReadOnly };
   service.catalog.publish(now);
   return answer(now, device);
-};
+}
 
 async function attachDisk(
   service: Service,

@@ -5,6 +5,7 @@
 import { Fault } from '../../../common/fault.ts';
 import { formatSize, maxSizeBytes, minSizeBytes, sectorBytes } from '../../../common/sizes.ts';
 import { checkFits } from '../../../common/volume-options.ts';
+import type { FullName } from '../../../common/names.ts';
 import type { Args, Reply } from '../../../native/channel/contract.ts';
 import { differences } from '../../core/create-match.ts';
 import { newDiskUuid } from '../../core/disk-uuid.ts';
@@ -35,9 +36,26 @@ export const create: Command<'create'> = async (service, guest, args, { key, sig
   service.authorise(guest.vm, 'create', target.full);
   if (sourceName !== undefined) service.authorise(guest.vm, 'attach', sourceName);
   const locks = [writeLock(target.full), ...(sourceName === undefined ? [] : [readLock(sourceName)])];
-  using _held = await service.locks.acquire(locks, signal);
-  const present = answerPresent(service, target, args, key, sourceName);
-  if (present) return present;
+  const what = sourceName === undefined ? 'create' : `create ${target.full} as a clone of ${sourceName}`;
+  return service.locks.hold(locks, { signal, what }, async () => {
+    const present = answerPresent(service, target, args, key, sourceName);
+    return present ?? make(service, guest, target, { args, key, sourceName }, signal);
+  });
+};
+
+interface Wanted {
+  readonly args: CreateArgs;
+  readonly key: string;
+  readonly sourceName: FullName | undefined;
+}
+
+async function make(
+  service: Service,
+  guest: Guest,
+  target: ResolvedName,
+  { args, key, sourceName }: Wanted,
+  signal: AbortSignal,
+): Promise<Reply<'create'>> {
   const source = sourceName === undefined ? undefined : await sourceOf(service, sourceName);
   const sizeBytes = sizeOf(args, source);
   const metadata = await newMetadata(service, guest, target, { args, key, source, sizeBytes });
@@ -57,7 +75,7 @@ export const create: Command<'create'> = async (service, guest, args, { key, sig
   });
   service.catalog.publish(record);
   return { volume: record.volume };
-};
+}
 
 /** What can be refused without looking at any volume. */
 function checkRequest(args: CreateArgs): void {
@@ -100,7 +118,7 @@ function answerPresent(
   );
 }
 
-async function sourceOf(service: Service, name: ResolvedName['full']): Promise<UsableRecord> {
+async function sourceOf(service: Service, name: FullName): Promise<UsableRecord> {
   const source = usable(await surely(service, existing(service, name)));
   if (source.volume.attached) throw inUse(source, 'cannot be cloned');
   if (source.extent.offsetBytes > 0) {

@@ -3,17 +3,31 @@
  * go, so that nobody who gets it next knows less; what the guest still uses stays attached.
  */
 import { Fault, faultOf } from '../../../common/fault.ts';
-import type { Args } from '../../../native/channel/contract.ts';
+import type { FullName } from '../../../common/names.ts';
+import type { Args, Reply } from '../../../native/channel/contract.ts';
 import { fullNameOf, type VolumeRecord, withProblem, withVolume } from '../../core/volume-record.ts';
 import type { Datastore } from '../../ports/datastore.ts';
 import type { Command } from '../command.ts';
-import { type Service, usable, type UsableRecord, writeLock } from '../service.ts';
+import { type Guest, type Service, usable, type UsableRecord, writeLock } from '../service.ts';
 import { askHolder } from '../truth.ts';
 
 export const detach: Command<'detach'> = async (service, guest, args, { signal }) => {
   const { full, datastore } = service.datastores.resolve(args.name, guest.defaultDatastore);
   service.authorise(guest.vm, 'detach', full);
-  using _held = await service.locks.acquire([writeLock(full)], signal);
+  const options = { signal, what: `detach from VM ${guest.vm.name}` };
+  return service.locks.hold([writeLock(full)], options, () =>
+    detachLocked(service, guest, { ...args, name: full }, datastore, signal),
+  );
+};
+
+async function detachLocked(
+  service: Service,
+  guest: Guest,
+  args: Args<'detach'> & { readonly name: FullName },
+  datastore: Datastore,
+  signal: AbortSignal,
+): Promise<Reply<'detach'>> {
+  const full = args.name;
   const known = service.catalog.find(full);
   const { attached } = known?.volume ?? {};
   if (!known || attached?.vm.id !== guest.vm.id) return {};
@@ -32,7 +46,7 @@ export const detach: Command<'detach'> = async (service, guest, args, { signal }
   }
   service.catalog.publish(withVolume(seen, { attached: undefined }));
   return {};
-};
+}
 
 /** A damaged volume is let go as it is: nothing of what the guest tells can be relied on. */
 function damaged(record: VolumeRecord): UsableRecord {

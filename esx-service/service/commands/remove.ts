@@ -6,12 +6,13 @@ import { surely } from '../truth.ts';
 export const remove: Command<'remove'> = async (service, guest, args, { signal }) => {
   const { full, datastore } = service.datastores.resolve(args.name, guest.defaultDatastore);
   service.authorise(guest.vm, 'remove', full);
-  using _held = await service.locks.acquire([writeLock(full)], signal);
-  const known = service.catalog.find(full);
-  if (!known) return {};
-  const record = usable(await surely(service, known));
-  if (record.volume.attached) throw inUse(record, 'cannot be removed');
-  await datastore.remove(record);
-  service.catalog.publishRemoval(record);
-  return {};
+  return service.locks.hold([writeLock(full)], { signal, what: 'remove' }, async () => {
+    const known = service.catalog.find(full);
+    if (!known) return {};
+    const record = usable(await surely(service, known));
+    if (record.volume.attached) throw inUse(record, 'cannot be removed');
+    await datastore.remove(record);
+    service.catalog.publishRemoval(record);
+    return {};
+  });
 };

@@ -1,5 +1,7 @@
 import test from 'ava';
 import { Fault } from '../../../common/fault.ts';
+import type { FullName } from '../../../common/names.ts';
+import { writeLock } from '../../../esx-service/service/service.ts';
 import { changed, refused, startCommands, startLocal } from '../support/commands.ts';
 import { place } from '../support/place.ts';
 
@@ -40,16 +42,16 @@ test('catalog: get and list answer while a create holds its volume (moby #31273)
 test('locks: a command that is given up while it waits leaves the queue, and the next one is served', async (t) => {
   const { commands } = await startLocal(t);
   await commands.create('db');
-  const held = await commands.service.locks.acquire(
-    [{ key: 'volume:db@local', mode: 'write' }],
-    new AbortController().signal,
-  );
+  const over = Promise.withResolvers<undefined>();
+  const options = { signal: new AbortController().signal, what: 'test' };
+  const held = commands.service.locks.hold([writeLock('db@local' as FullName)], options, () => over.promise);
   const giveUp = new AbortController();
   const waiting = commands.attach('db', { signal: giveUp.signal });
   const next = commands.attach('db');
   giveUp.abort(new Fault('Cancelled', 'enough'));
   await refused(t, waiting, 'Cancelled', 'enough');
-  held[Symbol.dispose]();
+  over.resolve(undefined);
+  await held;
   await t.notThrowsAsync(next);
   t.is(commands.service.locks.size, 0);
 });
