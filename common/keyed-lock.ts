@@ -83,6 +83,11 @@ export class KeyedLock {
     }));
   }
 
+  /** Whether anybody holds this key or waits for it. */
+  isTaken(lockClass: LockClass, name: string): boolean {
+    return this.#entries.has(keyOf(lockClass, name));
+  }
+
   /** How many wait for this key now. */
   waitersOf(lockClass: LockClass, name: string): number {
     return this.#entries.get(keyOf(lockClass, name))?.queue.length ?? 0;
@@ -112,6 +117,11 @@ export class KeyedLock {
       holding.isOver = true;
       for (const release of releases.reverse()) release();
     }
+  }
+
+  /** For work that the caller begins and does not wait for: it holds nothing, whatever its beginner holds. */
+  apart<T>(work: () => T): T {
+    return this.#holding.exit(work);
   }
 
   /** What the caller still holds: work that goes on after its lock was let go holds nothing by it. */

@@ -4,15 +4,16 @@
  * containers that use them.
  */
 import { readFile } from 'node:fs/promises';
-import { abortable } from '../common/deadline.ts';
+import { abortable, deadline } from '../common/deadline.ts';
 import { KeyedLock } from '../common/keyed-lock.ts';
-import type { Logger } from '../common/logging.ts';
+import { failureFields, type Logger } from '../common/logging.ts';
 import { version } from '../common/version.ts';
 import { parseDialAddress } from '../native/channel/addresses.ts';
 import { ChannelClient } from '../native/channel/client.ts';
 import { protocolVersion } from '../native/channel/contract.ts';
 import { dialer } from '../native/channel/transports.ts';
 import { BlockDevices } from './adapters/devices.ts';
+import { DockerContainers } from './adapters/docker-containers.ts';
 import { KernelFileSystems } from './adapters/file-systems.ts';
 import { ProcessMountTables } from './adapters/holders.ts';
 import { FolderMountPoints } from './adapters/mount-points.ts';
@@ -25,6 +26,9 @@ import { DiskMounter } from './service/disk-mounter.ts';
 import { healthOf } from './service/health.ts';
 import { HeldVolumes } from './service/held-volumes.ts';
 import { SessionKeeper } from './service/session-keeper.ts';
+import { Sweeper } from './service/sweeper.ts';
+import { Transitions } from './service/transitions.ts';
+import { Usage } from './service/usage.ts';
 import { VolumeView } from './service/volume-view.ts';
 import { Volumes } from './service/volumes.ts';
 
@@ -34,7 +38,8 @@ export interface RunningPlugin {
 }
 
 /** The longest that requests in flight may take once the plugin is asked to stop: service managers kill after 10 s. */
-const closeLimitMs = 8_000;
+const closeLimitMs = 7_000;
+const transitionsLimitMs = 1_500;
 
 /**
  * Resolves when Docker can be served. Waits for the service as long as it takes.
@@ -52,10 +57,14 @@ export async function startPlugin(
     referenceLog.close();
   });
   const devices = opened.use(BlockDevices.open({ logger }));
-  const { client, driver, keeper } = wire(config, address, logger, { referenceLog, devices, bootId: await bootId() });
+  const wired = wire(config, address, logger, { referenceLog, devices, bootId: await bootId() });
+  const { client, driver, keeper, sweeper, transitions } = wired;
   opened.defer(() => keeper.settled());
   opened.use(client);
+  opened.defer(() => endTransitions(transitions, logger));
   await abortable(keeper.ready, signal);
+  opened.use(sweeper);
+  sweeper.start();
   const app = createDockerApp(driver, {
     logger,
     commandCounts: () => sentCommands(client),
@@ -78,6 +87,8 @@ interface Wired {
   readonly client: ChannelClient;
   readonly driver: VolumeDriver;
   readonly keeper: SessionKeeper;
+  readonly sweeper: Sweeper;
+  readonly transitions: Transitions;
 }
 
 function wire(config: PluginConfig, address: string, logger: Logger, { referenceLog, devices, bootId }: Opened): Wired {
@@ -95,21 +106,61 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
       keeper.begin(session);
     },
     onEvent: (event) => {
-      view.apply(event);
+      keeper.heard(event);
     },
   });
   const fileSystems = new KernelFileSystems({ scratchFolder: `${config.stateDir}/mnt` });
-  const holders = new ProcessMountTables();
   const locks = new KeyedLock();
-  const { mountRoot, requestTimeoutMs, releaseTimeoutMs: releaseMs } = config;
-  const parts = { host: client, devices, fileSystems, mountPoints: new FolderMountPoints(), logger, releaseMs };
-  const shared = { view, held, mounter: new DiskMounter(parts), fileSystems, holders, locks, logger, mountRoot };
-  const keeper = new SessionKeeper({ ...shared, referenceLog, volumeMs: requestTimeoutMs, loadMs: requestTimeoutMs });
+  const transitions = new Transitions(locks, logger);
+  const { mountRoot, requestTimeoutMs: requestMs, mountTimeoutMs: mountMs } = config;
+  const mounter = new DiskMounter({
+    host: client,
+    devices,
+    fileSystems,
+    mountPoints: new FolderMountPoints(),
+    logger,
+    releaseMs: config.releaseTimeoutMs,
+    prepareMs: config.prepareTimeoutMs,
+  });
+  const usage = usageOf(config, view, logger);
+  const shared = { view, held, mounter, fileSystems, usage, transitions, devices, logger, mountRoot };
+  const keeper = new SessionKeeper({ ...shared, referenceLog, volumeMs: requestMs, loadMs: requestMs });
+  const sweeper = new Sweeper({
+    ...shared,
+    strays: () => keeper.strays(),
+    recover: (name) => keeper.recover(name),
+    mountMs,
+    graceMs: config.sweepGraceMs,
+    now: () => performance.now(),
+  });
   const isHostConnected = (): boolean => client.isConnected;
-  const limits = { createMs: config.createTimeoutMs, mountMs: config.mountTimeoutMs, requestMs: requestTimeoutMs };
+  const limits = { createMs: config.createTimeoutMs, mountMs, requestMs };
   const volumes = new Volumes({ ...shared, host: client, limits, isHostConnected });
-  const health = { address, view, held, isHostConnected, problems: () => keeper.problems, now: Date.now };
-  return { client, keeper, driver: Object.assign(volumes, { health: () => healthOf(health) }) };
+  const now = Date.now;
+  const health = {
+    address,
+    view,
+    held,
+    isHostConnected,
+    problems: () => keeper.problems,
+    locks: () => locks.report(),
+    now,
+  };
+  return { client, keeper, sweeper, transitions, driver: Object.assign(volumes, { health: () => healthOf(health) }) };
+}
+
+function usageOf({ dockerSocket, driverName }: PluginConfig, view: VolumeView, logger: Logger): Usage {
+  const socketPath = dockerSocket === '' ? undefined : dockerSocket;
+  const containers = new DockerContainers({ socketPath, driverName, logger });
+  return new Usage({ holders: new ProcessMountTables(), containers, view });
+}
+
+/** Those whose callers have left; what cannot end in time is taken up by the next start. */
+async function endTransitions(transitions: Transitions, logger: Logger): Promise<void> {
+  using limit = deadline(transitionsLimitMs, 'ending the transitions under way');
+  await transitions.idle(limit.signal).catch((error: unknown) => {
+    logger.warn('transitions are still under way at the end', failureFields(error));
+  });
 }
 
 function sentCommands(client: ChannelClient): Readonly<Record<string, number>> {

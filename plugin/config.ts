@@ -28,6 +28,14 @@ export const pluginConfigSchema = z.strictObject({
   createTimeoutMs: milliseconds.default(110_000),
   mountTimeoutMs: milliseconds.default(100_000),
   requestTimeoutMs: milliseconds.default(40_000),
+  /** For making a disk ready: its mkfs, or a clone's new identity. Who waited longer finds it done when asking again. */
+  prepareTimeoutMs: milliseconds.default(1_800_000),
+  /** For how long nobody may have used a volume whose Unmount never came before it is let go. */
+  sweepGraceMs: milliseconds.default(300_000),
+  /** Docker's API, which is asked which containers use a volume; empty when it is not to be asked. */
+  dockerSocket: path.or(z.literal('')).default('/var/run/docker.sock'),
+  /** The name by which Docker knows this driver. */
+  driverName: z.string().min(1).default('vmdk'),
   /** For taking a disk back: its unmount and detach. */
   releaseTimeoutMs: milliseconds.default(15_000),
 });

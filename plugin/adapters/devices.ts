@@ -54,6 +54,10 @@ export class BlockDevices implements Devices, Disposable {
     };
   }
 
+  ioCount(devicePath: string): Promise<number> {
+    return this.#disks.ioCount(devicePath);
+  }
+
   [Symbol.dispose](): void {
     this.#news.close();
   }

@@ -1,7 +1,8 @@
 /**
  * Finds who has a device mounted by the mount tables of all processes. One process stands for its whole mount
- * namespace, so each namespace but our own is read once. Invariant: a mount counts unless it is surely the mere echo of
- * one of ours, which the kernel keeps in other namespaces (those of system services, say) and takes back with ours.
+ * namespace, so each namespace is read once. Invariant: a mount counts unless it is our own at the volume's path, or
+ * surely the mere echo of that one, which the kernel keeps in other namespaces (those of system services, say) and takes
+ * back with ours.
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { errnoOf } from '../../common/fault.ts';
@@ -10,13 +11,21 @@ import type { Holders } from '../ports/holders.ts';
 import { isEcho, placesOf } from './mount-propagation.ts';
 
 export class ProcessMountTables implements Holders {
-  async isMountedElsewhere(devicePath: string): Promise<boolean> {
+  /** The first process of a container with process IDs of its own sees nobody else's. */
+  get seesOthers(): boolean {
+    return process.pid !== 1;
+  }
+
+  async isMountedElsewhere(devicePath: string, path: string | undefined): Promise<boolean> {
     const { rdev } = await stat(devicePath);
     const number = `${major(rdev)}:${minor(rdev)}`;
     // A btrfs has a device number of its own making, so its source is what tells.
     const isOfDevice = ({ deviceMajor, deviceMinor, source }: MountEntry): boolean =>
       `${deviceMajor}:${deviceMinor}` === number || source === devicePath;
-    const ours = placesOf(parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')), isOfDevice);
+    const table = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+    const ours = placesOf(table, (entry) => isOfDevice(entry) && entry.target === path);
+    const others = placesOf(table, (entry) => isOfDevice(entry) && entry.target !== path);
+    if (others.some((place) => !isEcho(place, ours))) return true;
     for await (const text of otherTables()) {
       if (!text.includes(` ${number} `) && !text.includes(` ${devicePath} `)) continue;
       if (placesOf(parseMountinfo(text), isOfDevice).some((place) => !isEcho(place, ours))) return true;

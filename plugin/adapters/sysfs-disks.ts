@@ -4,8 +4,8 @@
  * one, with its world-wide name. Nothing is kept between calls.
  */
 import { readFileSync } from 'node:fs';
-import { readdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import { isController, type PciPlace } from './pci-places.ts';
@@ -29,6 +29,13 @@ export class SysfsDisks {
     // Kernels before 5.15 number no disks, and the service then has no number to tell.
     const isMeant = sequence === undefined ? diskSequence === 0 : Number(sequence) === diskSequence;
     return isMeant && this.#hasSize(folder) ? path : undefined;
+  }
+
+  /** Reads and writes that a block device has completed, by the kernel's `stat` file (Documentation/block/stat.rst). */
+  async ioCount(devicePath: string): Promise<number> {
+    const stat = await readFile(join(this.#root, 'class/block', basename(devicePath), 'stat'), 'utf8');
+    const fields = stat.trim().split(/\s+/);
+    return Number(fields[0]) + Number(fields[4]);
   }
 
   async #findScsi(device: Device & { readonly kind: 'scsi' }): Promise<string | undefined> {

@@ -38,6 +38,11 @@ export function withoutReference(references: References, id: string): References
   return references;
 }
 
+/** Whether a reference of this ID is one that Docker surely knows of: it was taken since Docker's last start. */
+export function isCurrent(references: References, id: string): boolean {
+  return references.current.includes(id);
+}
+
 /** Marks all as carried over. */
 export function carriedOver(references: References): References {
   return { current: [], carried: allOf(references) };

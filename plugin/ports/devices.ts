@@ -7,6 +7,8 @@ export interface Devices {
    * its reply is not missed; dispose it when the device was found or is no longer wanted.
    */
   expect(): ExpectedDevice;
+  /** Reads and writes that the device has completed so far. */
+  ioCount(devicePath: string): Promise<number>;
 }
 
 export interface ExpectedDevice extends Disposable {

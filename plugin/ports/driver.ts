@@ -1,3 +1,4 @@
+import type { LockState } from '../../common/keyed-lock.ts';
 import type { DockerVolume } from '../core/docker-volume.ts';
 
 /** What the doors (Docker's HTTP protocol, health) may ask of the plugin. */
@@ -28,4 +29,6 @@ export interface Health {
     readonly references: readonly string[];
   }[];
   readonly problems: readonly string[];
+  /** Who holds and who waits for a volume; empty when nothing is under way. */
+  readonly locks: readonly LockState[];
 }

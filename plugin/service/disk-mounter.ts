@@ -1,8 +1,9 @@
 /**
  * One disk's way up (attach, find, format if due, mount) and down (unmount, detach). Invariants: a failed way up leaves
  * nothing behind; a device that any mount still holds is never detached; a disk is formatted only as
- * `file-system-plan` allows. Callers hold the volume's lock. Neither way is cut short half-way by its caller: the way
- * down runs under a time limit of its own.
+ * `file-system-plan` allows. Callers hold the volume's lock. The caller's signal ends the waits for the host and for
+ * the device; making a disk ready and the way down run under time limits of their own, so that whoever asks again finds
+ * them done.
  */
 import { deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
@@ -26,6 +27,8 @@ export interface MounterParts {
   readonly logger: Logger;
   /** Time limit of a way down, in milliseconds. */
   readonly releaseMs: number;
+  /** Time limit of making a disk ready (mkfs, a clone's new identity), in milliseconds. */
+  readonly prepareMs: number;
 }
 
 /** A disk that this guest holds. Without a path it is attached but not mounted. */
@@ -135,7 +138,8 @@ export class DiskMounter {
     let held = disk;
     await using undo = new Undo();
     undo.add(() => this.release(held));
-    const { step, fstype } = await this.#prepare(disk, reply, signal);
+    using limit = deadline(this.#parts.prepareMs, `making the disk of ${name} ready`);
+    const { step, fstype } = await this.#prepare(disk, reply, limit.signal);
     held = { ...disk, isFormatted: true, fstype };
     undo.keep();
     return { disk: held, reply, isNew: step === 'format' || step === 'adopt' };

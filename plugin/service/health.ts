@@ -1,4 +1,5 @@
 /** The plugin's own account of itself, from memory alone. */
+import type { LockState } from '../../common/keyed-lock.ts';
 import { allOf } from '../core/references.ts';
 import type { Health } from '../ports/driver.ts';
 import type { HeldVolumes } from './held-volumes.ts';
@@ -9,13 +10,14 @@ export interface HealthSources {
   readonly view: VolumeView;
   readonly held: HeldVolumes;
   readonly isHostConnected: () => boolean;
-  /** What the last recovery could not bring into step. */
+  readonly locks: () => readonly LockState[];
+  /** What could not be brought into step yet. */
   readonly problems: () => readonly string[];
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-export function healthOf({ address, view, held, isHostConnected, problems, now }: HealthSources): Health {
+export function healthOf({ address, view, held, isHostConnected, locks, problems, now }: HealthSources): Health {
   const isConnected = isHostConnected();
   const mounted = Array.from(held.values()).flatMap(({ disk, references }) =>
     disk.path === undefined ? [] : [{ volume: disk.name, path: disk.path, references: allOf(references) }],
@@ -27,5 +29,6 @@ export function healthOf({ address, view, held, isHostConnected, problems, now }
     volumes: { known: view.size, mounted: mounted.length },
     mounted,
     problems: found,
+    locks: locks(),
   };
 }

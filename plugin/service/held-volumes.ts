@@ -7,6 +7,7 @@ import type { FullName } from '../../common/names.ts';
 import {
   allOf,
   carriedOver,
+  countOf,
   noReferences,
   type References,
   withoutReference,
@@ -71,6 +72,19 @@ export class HeldVolumes {
     if (after === before) return;
     this.#log.append({ do: 'remove', volume: name, id });
     this.#replace(name, after);
+  }
+
+  /** Nothing uses the volume, whatever Docker told: none of its references stands for anything. */
+  clearReferences(name: FullName): void {
+    if (countOf(this.#referencesOf(name)) === 0) return;
+    this.#log.append({ do: 'clear', volume: name });
+    this.#replace(name, noReferences);
+  }
+
+  /** They stood for something after all. */
+  restoreReferences(name: FullName, references: References): void {
+    for (const id of allOf(references)) this.#log.append({ do: 'add', volume: name, id });
+    this.#replace(name, references);
   }
 
   /** dockerd started anew: from now on every reference is only carried over. */

@@ -6,10 +6,10 @@
  */
 import { deadline } from '../../common/deadline.ts';
 import { faultOf } from '../../common/fault.ts';
-import type { KeyedLock } from '../../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type FullName, fullName, parseFullName } from '../../common/names.ts';
 import type { Reply } from '../../native/channel/contract.ts';
+import { mountPathOf } from '../core/mount-path.ts';
 import {
   carriedOver,
   countOf,
@@ -19,11 +19,12 @@ import {
   withReference,
 } from '../core/references.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
-import type { Holders } from '../ports/holders.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
 import type { DiskMounter } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
 import type { HeldVolumes } from './held-volumes.ts';
+import type { Transitions } from './transitions.ts';
+import type { Usage } from './usage.ts';
 import type { VolumeView } from './volume-view.ts';
 
 export interface RecoveryParts {
@@ -31,32 +32,35 @@ export interface RecoveryParts {
   readonly held: HeldVolumes;
   readonly mounter: DiskMounter;
   readonly fileSystems: FileSystems;
-  readonly holders: Holders;
-  readonly locks: KeyedLock;
+  readonly usage: Usage;
+  readonly transitions: Transitions;
   readonly logger: Logger;
   readonly mountRoot: string;
   /** Time limit for each volume, in milliseconds. */
   readonly volumeMs: number;
 }
 
-/**
- * @param recorded the references that an earlier process of this boot recorded; empty for later sessions
- * @returns one sentence for each volume that could not be brought into step
- */
+/** What could not be brought into step: a sentence for each volume. */
+export type Problems = ReadonlyMap<FullName, string>;
+
+/** @param recorded the references that an earlier process of this boot recorded; empty for later sessions */
 export async function recover(
   session: Reply<'hello'>,
   recorded: ReadonlyMap<FullName, References>,
   parts: RecoveryParts,
-): Promise<readonly string[]> {
+): Promise<Problems> {
   const names = new Set<FullName>(Array.from(parts.held.values(), (held) => held.disk.name));
   for (const text of session.attached) {
     const { name, datastore } = parseFullName(text);
     names.add(fullName(name, datastore));
   }
-  const outcomes = await Promise.all(
-    Array.from(names, (name) => recoverOne(name, session.vm.id, recorded.get(name) ?? noReferences, parts)),
-  );
-  return outcomes.filter((problem) => problem !== undefined);
+  const problems = new Map<FullName, string>();
+  const all = Array.from(names, async (name) => {
+    const problem = await recoverOne(name, session.vm.id, recorded.get(name) ?? noReferences, parts);
+    if (problem !== undefined) problems.set(name, problem);
+  });
+  await Promise.all(all);
+  return problems;
 }
 
 /** What the log of changes amounts to; all carried over, since the process that recorded them is gone. */
@@ -71,29 +75,25 @@ export function replay(changes: readonly ReferenceChange[]): ReadonlyMap<FullNam
   return new Map(Array.from(references, ([name, found]) => [name, carriedOver(found)]));
 }
 
-async function recoverOne(
+/** @returns what cannot be brought into step, if anything */
+export async function recoverOne(
   name: FullName,
   vmId: string,
   recorded: References,
   parts: RecoveryParts,
 ): Promise<string | undefined> {
-  const { held, holders, logger, locks } = parts;
+  const { held, logger, transitions, usage } = parts;
   try {
     using limit = deadline(parts.volumeMs, `recovering ${name}`);
-    return await locks.hold(
-      [{ class: 'volume', name, mode: 'write' }],
-      { signal: limit.signal, what: 'recover' },
-      async () => {
-        if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
-        const known = held.get(name);
-        if (!known || countOf(known.references) > 0) return undefined;
-        if (await holders.isMountedElsewhere(known.disk.devicePath))
-          return `volume ${name} is used without a reference; it is left alone`;
-        await letGo(known.disk, parts);
-        logger.info('unused volume let go', { volume: name });
-        return undefined;
-      },
-    );
+    return await transitions.run(name, 'recovery', limit.signal, async () => {
+      if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
+      const known = held.get(name);
+      if (!known || countOf(known.references) > 0) return undefined;
+      if (await usage.isMounted(known.disk)) return `volume ${name} is used without a reference; it is left alone`;
+      await letGo(known.disk, parts);
+      logger.info('unused volume let go', { volume: name });
+      return undefined;
+    });
   } catch (error) {
     logger.warn('volume not recovered', { volume: name, ...failureFields(error) });
     return faultOf(error).message;
@@ -113,8 +113,7 @@ function isAttachedTo(vmId: string, name: FullName, view: VolumeView): boolean {
 /** Takes up a disk that the service says is ours: mounted where an earlier process mounted it, or only attached. */
 async function adopt(name: FullName, recorded: References, parts: RecoveryParts, signal: AbortSignal): Promise<void> {
   const { disk, reply } = await parts.mounter.attach(name, signal);
-  const { datastore, name: short } = parseFullName(name);
-  const path = `${parts.mountRoot}/${datastore}/${short}`;
+  const path = mountPathOf(parts.mountRoot, name);
   const found = await parts.fileSystems.mountsBelow(parts.mountRoot);
   const mount = found.find((candidate) => candidate.target === path && candidate.devicePath === disk.devicePath);
   if (!mount) {

@@ -6,11 +6,11 @@
 import { deadline } from '../../common/deadline.ts';
 import { failureFields } from '../../common/logging.ts';
 import type { FullName } from '../../common/names.ts';
-import type { Reply } from '../../native/channel/contract.ts';
-import type { References } from '../core/references.ts';
+import type { ChannelEvent, Reply } from '../../native/channel/contract.ts';
+import { noReferences, type References } from '../core/references.ts';
 import type { Host } from '../ports/host.ts';
 import type { ReferenceLog } from '../ports/reference-log.ts';
-import { recover, type RecoveryParts, replay } from './recovery.ts';
+import { type Problems, recover, recoverOne, type RecoveryParts, replay } from './recovery.ts';
 
 export interface Session extends Host {
   readonly hello: Reply<'hello'>;
@@ -29,7 +29,8 @@ export class SessionKeeper {
   readonly #ready = Promise.withResolvers<undefined>();
   /** What an earlier process recorded; given up once it has been taken up. */
   #recorded: ReadonlyMap<FullName, References>;
-  #problems: readonly string[] = [];
+  #problems: Problems = new Map();
+  #session: Session | undefined;
   #last: Promise<void> = Promise.resolve();
 
   constructor(parts: SessionKeeperParts) {
@@ -41,14 +42,44 @@ export class SessionKeeper {
     return this.#ready.promise;
   }
 
-  /** What the last recovery could not bring into step. */
+  /** What could not be brought into step yet: a sentence for each volume. */
   get problems(): readonly string[] {
-    return this.#problems;
+    return [...this.#problems.values()];
+  }
+
+  /** Volumes that are attached here, or could not be brought into step, and that are not held. */
+  strays(): readonly FullName[] {
+    const { held, view } = this.#parts;
+    const vmId = this.#session?.hello.vm.id;
+    const attached = vmId === undefined ? [] : view.attachedTo(vmId);
+    return [...new Set([...attached, ...this.#problems.keys()])].filter((name) => !held.get(name));
+  }
+
+  /** Tries again to bring a volume into step; for what an earlier attempt, or a transition that failed, left. */
+  async recover(name: FullName): Promise<void> {
+    const session = this.#session;
+    if (!session || session.closed.aborted) return;
+    const problem = await recoverOne(name, session.hello.vm.id, noReferences, this.#parts);
+    const others = [...this.#problems].filter(([other]) => other !== name);
+    this.#problems = new Map(problem === undefined ? others : [...others, [name, problem]]);
+  }
+
+  /** An event of the service. One that does not follow the last means that some were missed: all is read again. */
+  heard(event: ChannelEvent): void {
+    if (this.#parts.view.apply(event)) return;
+    const session = this.#session;
+    if (!session) return;
+    this.#parts.logger.warn('events of the service were missed; the list of volumes is read again', {
+      sequence: event.sequence,
+    });
+    const previous = this.#last;
+    this.#last = this.#readAgain(session, previous);
   }
 
   /** To be called with each new session, before any other command goes out on it. */
   begin(session: Session): void {
     const previous = this.#last;
+    this.#session = session;
     this.#last = this.#follow(session, previous);
   }
 
@@ -68,6 +99,15 @@ export class SessionKeeper {
       this.#ready.resolve(undefined);
     } catch (error) {
       logger.warn('session given up', failureFields(error));
+    }
+  }
+
+  async #readAgain(session: Session, previous: Promise<void>): Promise<void> {
+    try {
+      using limit = deadline(this.#parts.loadMs, 'reading the list of volumes', session.closed);
+      await Promise.all([previous, this.#parts.view.load(session.hello, session, limit.signal)]);
+    } catch (error) {
+      this.#parts.logger.warn('the list of volumes could not be read again', failureFields(error));
     }
   }
 

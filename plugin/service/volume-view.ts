@@ -17,6 +17,9 @@ export class VolumeView {
   #loading: Map<string, Volume> | undefined;
   #session: Reply<'hello'> | undefined;
   #readAt: Date | undefined;
+  /** Number of the last event. */
+  #sequence = 0;
+  #hasMissed = false;
   /** Names whose create or remove was sent but not answered: nobody can say now whether they exist. */
   readonly #doubtful = new Set<string>();
   /** The answer to List, made again only after a change. */
@@ -35,14 +38,7 @@ export class VolumeView {
   async load(session: Reply<'hello'>, host: Host, signal: AbortSignal): Promise<void> {
     const loading = new Map<string, Volume>();
     this.#loading = loading;
-    await host.call('watch', {}, signal);
-    let after: string | undefined;
-    do {
-      const page = await host.call('list', { limit: pageSize, ...(after !== undefined && { after }) }, signal);
-      if (this.#loading !== loading) throw new Fault('Cancelled', 'a newer session took over');
-      for (const volume of page.volumes) loading.set(keyOf(volume), volume);
-      after = page.next;
-    } while (after !== undefined);
+    while (!(await this.#isReadInto(loading, host, signal))) loading.clear();
     this.#volumes = loading;
     this.#loading = undefined;
     this.#session = session;
@@ -51,7 +47,8 @@ export class VolumeView {
     this.#listed = undefined;
   }
 
-  apply(event: ChannelEvent): void {
+  /** @returns false when events before this one were missed, so that the view is to be loaded anew */
+  apply(event: ChannelEvent): boolean {
     const key = event.kind === 'changed' ? keyOf(event.volume) : keyOf(event);
     for (const volumes of [this.#volumes, this.#loading]) {
       if (event.kind === 'changed') volumes?.set(key, event.volume);
@@ -60,6 +57,18 @@ export class VolumeView {
     this.#doubtful.delete(key);
     this.#readAt = new Date();
     this.#listed = undefined;
+    const isNext = event.sequence === this.#sequence + 1;
+    this.#sequence = event.sequence;
+    if (isNext) return true;
+    this.#hasMissed = true;
+    // A load that is under way begins again by itself.
+    return this.#loading !== undefined;
+  }
+
+  /** Full names of the volumes that a VM holds. */
+  attachedTo(vmId: string): readonly FullName[] {
+    const held = this.#volumes.values().filter(({ attached }) => attached?.vm.id === vmId);
+    return held.map((volume) => keyOf(volume) as FullName).toArray();
   }
 
   /** A volume that a reply told of, while its event may have come before the watch of a new session stood. */
@@ -75,6 +84,20 @@ export class VolumeView {
 
   settle(name: FullName): void {
     this.#doubtful.delete(name);
+  }
+
+  /** Whether no event was missed meanwhile. */
+  async #isReadInto(loading: Map<string, Volume>, host: Host, signal: AbortSignal): Promise<boolean> {
+    this.#hasMissed = false;
+    this.#sequence = (await host.call('watch', {}, signal)).sequence;
+    let after: string | undefined;
+    do {
+      const page = await host.call('list', { limit: pageSize, ...(after !== undefined && { after }) }, signal);
+      if (this.#loading !== loading) throw new Fault('Cancelled', 'a newer session took over');
+      for (const volume of page.volumes) loading.set(keyOf(volume), volume);
+      after = page.next;
+    } while (after !== undefined);
+    return !this.#hasMissed;
   }
 
   /**

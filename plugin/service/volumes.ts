@@ -1,24 +1,25 @@
 /**
- * Docker's volume operations. Invariants: one transition at a time per volume, in order of arrival, and no volume waits
- * for another; a Mount is answered only when the file system is mounted at the answered path; references are recorded
- * before they are answered; reads wait for nothing.
+ * Docker's volume operations. Invariants: changes are transitions (see there); a Mount is answered only when the file
+ * system is mounted at the answered path; references are recorded before they are answered; whoever leaves a volume
+ * last lets it go; reads wait for nothing.
  */
 import { deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
-import type { KeyedLock } from '../../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
-import { type FullName, parseFullName } from '../../common/names.ts';
+import type { FullName } from '../../common/names.ts';
 import { Undo } from '../../common/undo.ts';
 import { parseVolumeOptions, type VolumeOptions } from '../../common/volume-options.ts';
 import { type DockerVolume, dockerVolume } from '../core/docker-volume.ts';
-import { allOf, countOf, replacesCarried } from '../core/references.ts';
+import { mountPathOf } from '../core/mount-path.ts';
+import { allOf, countOf, isCurrent, replacesCarried } from '../core/references.ts';
 import type { VolumeDriver } from '../ports/driver.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
-import type { Holders } from '../ports/holders.ts';
 import type { Host } from '../ports/host.ts';
 import type { DiskMounter, HeldDisk } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
 import type { HeldVolume, HeldVolumes } from './held-volumes.ts';
+import type { Transitions } from './transitions.ts';
+import type { Usage } from './usage.ts';
 import type { VolumeView } from './volume-view.ts';
 
 /** Time limits in milliseconds; all below what Docker's client waits (create and mount 2 minutes, the rest 1). */
@@ -34,15 +35,18 @@ export interface VolumesParts {
   readonly held: HeldVolumes;
   readonly mounter: DiskMounter;
   readonly fileSystems: FileSystems;
-  readonly holders: Holders;
-  /** One key per full name; shared with recovery. */
-  readonly locks: KeyedLock;
+  readonly usage: Usage;
+  /** Shared with recovery and sweeper. */
+  readonly transitions: Transitions;
   readonly logger: Logger;
   readonly mountRoot: string;
   readonly limits: TimeLimits;
   /** Whether the service can be asked now; for the status that reads show. */
   readonly isHostConnected: () => boolean;
 }
+
+/** A 62 TB disk of zeros at 1 GB/s. */
+const longestCreateMs = 24 * 3_600_000;
 
 export type VolumeOperations = Omit<VolumeDriver, 'health'>;
 
@@ -59,11 +63,21 @@ export class Volumes implements VolumeOperations {
     const name = view.resolve(asked);
     if (options.fstype !== undefined) await this.#checkMakeable(options.fstype);
     using limit = deadline(limits.createMs, `creating ${name}`, caller);
-    await this.#locked(name, 'create', limit.signal, () => this.#create(name, asked, options, limit.signal));
+    await this.#parts.transitions.run(name, 'create', limit.signal, () =>
+      this.#create(name, asked, options, limit.signal),
+    );
   }
 
-  async #create(name: FullName, asked: string, options: VolumeOptions, signal: AbortSignal): Promise<void> {
-    const { host, view } = this.#parts;
+  /** Goes on without its caller as long as the service is at it: who asks again finds the volume, or waits for it. */
+  async #create(name: FullName, asked: string, options: VolumeOptions, caller: AbortSignal): Promise<void> {
+    const { host, isHostConnected, view } = this.#parts;
+    using limit = deadline(longestCreateMs, `creating ${name}`);
+    const stop = new AbortController();
+    const onLeft = (): void => {
+      if (!isHostConnected()) stop.abort(caller.reason);
+    };
+    caller.addEventListener('abort', onLeft, { once: true });
+    const signal = AbortSignal.any([stop.signal, limit.signal]);
     const { cloneFrom, sizeBytes, fstype, mountOptions, ...rest } = options;
     const args = {
       ...rest,
@@ -78,25 +92,24 @@ export class Volumes implements VolumeOperations {
   }
 
   async remove(asked: string, caller: AbortSignal): Promise<void> {
-    const { host, view, held, limits } = this.#parts;
+    const { host, view, held, limits, transitions } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.requestMs, `removing ${name}`, caller);
-    await this.#locked(name, 'remove', limit.signal, async () => {
+    await transitions.run(name, 'remove', limit.signal, async () => {
       const known = held.get(name);
-      if (known && countOf(known.references) > 0) throw inUse(name, known);
-      await this.#letGoUnlessUsed(name);
+      if (known) await this.#letGoOfUnused(known);
       await this.#changing(name, () => host.call('remove', { name }, limit.signal));
     });
   }
 
   async mount(asked: string, id: string, caller: AbortSignal): Promise<string> {
-    const { view, held, limits } = this.#parts;
+    const { view, held, limits, transitions } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.mountMs, `mounting ${name}`, caller);
-    return this.#locked(name, 'mount', limit.signal, async () => {
+    return await transitions.run(name, 'mount', limit.signal, async () => {
       const { disk, path } = await this.#broughtUp(name, limit.signal);
       await using undo = new Undo();
-      undo.add(() => this.#letGoUnlessUsed(name));
+      undo.add(() => this.#leave(name));
       const isReplacing = await this.#givesWay(name, disk, id);
       limit.signal.throwIfAborted();
       held.addReference(name, id, isReplacing);
@@ -105,14 +118,23 @@ export class Volumes implements VolumeOperations {
     });
   }
 
-  /** Goes to its end once it began, whether or not its caller still waits: a half-unmounted volume helps nobody. */
   async unmount(asked: string, id: string): Promise<void> {
-    const { view, held, limits } = this.#parts;
+    const { view, held, limits, transitions, usage, logger } = this.#parts;
     const name = view.resolve(asked);
     using limit = deadline(limits.requestMs, `unmounting ${name}`);
-    await this.#locked(name, 'unmount', limit.signal, async () => {
+    await transitions.run(name, 'unmount', limit.signal, async () => {
+      const before = held.get(name);
+      if (!before) return;
+      const isCertain = isCurrent(before.references, id);
       held.removeReference(name, id);
-      await this.#letGoUnlessUsed(name);
+      const known = held.get(name);
+      if (!known || countOf(known.references) > 0) return;
+      // Docker forgot, or never told, what it used before: so it is looked at who uses the disk now.
+      if (!isCertain && (await usage.isMounted(known.disk))) {
+        logger.warn('the last reference went, but somebody still uses the volume', { volume: name });
+        return;
+      }
+      await this.#leave(name);
     });
   }
 
@@ -165,8 +187,7 @@ export class Volumes implements VolumeOperations {
     const { held, mounter, mountRoot } = this.#parts;
     const known = held.get(name);
     if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
-    const parts = parseFullName(name);
-    const disk = await mounter.mount(name, `${mountRoot}/${parts.datastore}/${parts.name}`, signal);
+    const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal);
     held.hold(disk);
     return { disk, path: disk.path };
   }
@@ -175,12 +196,29 @@ export class Volumes implements VolumeOperations {
   async #givesWay(name: FullName, disk: HeldDisk, id: string): Promise<boolean> {
     const held = this.#parts.held.get(name);
     if (!held || !replacesCarried(held.references, id)) return false;
-    return !(await this.#parts.holders.isMountedElsewhere(disk.devicePath));
+    return !(await this.#parts.usage.isMounted(disk));
   }
 
-  async #letGoUnlessUsed(name: FullName): Promise<void> {
-    const held = this.#parts.held.get(name);
-    if (held && countOf(held.references) === 0) await letGo(held.disk, this.#parts);
+  /** Lets the volume go if nobody references it; if others wait for it, when they have had their turn. */
+  async #leave(name: FullName): Promise<void> {
+    const { held, transitions } = this.#parts;
+    const known = held.get(name);
+    if (!known || countOf(known.references) > 0) return;
+    if (transitions.isWaitedFor(name)) transitions.runLast(name, 'let go', () => this.#leave(name));
+    else await letGo(known.disk, this.#parts);
+  }
+
+  /**
+   * Before a removal. References from before Docker's last start count only if somebody lives on them.
+   * @throws Fault VolumeInUse
+   */
+  async #letGoOfUnused(known: HeldVolume): Promise<void> {
+    const { held, usage } = this.#parts;
+    const { disk, references } = known;
+    if (references.current.length > 0) throw inUse(disk.name, known);
+    if (await usage.isUsed(disk)) throw inUse(disk.name, known);
+    held.clearReferences(disk.name);
+    await letGo(disk, this.#parts);
   }
 
   /** A change that was sent but not answered leaves its volume in doubt until the service says what became of it. */
@@ -208,14 +246,11 @@ export class Volumes implements VolumeOperations {
     };
     void settle();
   }
-
-  #locked<T>(name: FullName, what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    return this.#parts.locks.hold([{ class: 'volume', name, mode: 'write' }], { signal, what }, work);
-  }
 }
 
 function inUse(name: FullName, held: HeldVolume): Fault {
   const ids = allOf(held.references).map((id) => id.slice(0, 12));
+  if (ids.length === 0) return new Fault('VolumeInUse', `volume ${name} is mounted here by a process without Docker`);
   return new Fault(
     'VolumeInUse',
     `volume ${name} is mounted here by ${String(ids.length)} mount(s) of Docker: ${ids.join(', ')}`,

@@ -42,6 +42,18 @@ test('keyed lock: work that goes on after its lock was let go holds nothing by i
   t.is(await later, 'held');
 });
 
+test('keyed lock: work that its beginner does not wait for may take the same key later', async (t) => {
+  const lock = new KeyedLock();
+  const options = { signal: never, what: 'test' };
+  let later: Promise<string> | undefined;
+  await lock.hold([write('a')], options, async () => {
+    later = lock.apart(() => lock.hold([write('a')], options, () => Promise.resolve('held')));
+    await Promise.resolve();
+    t.is(lock.waitersOf('volume', 'a'), 1);
+  });
+  t.is(await later, 'held');
+});
+
 test('keyed lock: the report says who holds and who waits, for what and since when', async (t) => {
   const lock = new KeyedLock();
   const over = Promise.withResolvers<undefined>();

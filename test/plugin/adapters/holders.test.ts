@@ -17,9 +17,9 @@ test('holders: a mount in our own namespace does not count, one in another does,
   await mustRun(['mkfs.ext4', '-q', image]);
   const loop = await attachLoop({ backingPath: image, isReadOnly: false });
   const holders = new ProcessMountTables();
-  t.false(await holders.isMountedElsewhere(loop.path));
+  t.false(await holders.isMountedElsewhere(loop.path, target));
   await mount({ source: loop.path, target, fstype: 'ext4' });
-  t.false(await holders.isMountedElsewhere(loop.path));
+  t.false(await holders.isMountedElsewhere(loop.path, target));
   const script = 'echo ready; read end';
   const other = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -27,10 +27,10 @@ test('holders: a mount in our own namespace does not count, one in another does,
   const ended = once(other, 'exit');
   await once(other.stdout, 'data');
   await unmount(target);
-  t.true(await holders.isMountedElsewhere(loop.path));
+  t.true(await holders.isMountedElsewhere(loop.path, target));
   other.stdin.end('\n');
   await ended;
-  t.false(await holders.isMountedElsewhere(loop.path));
+  t.false(await holders.isMountedElsewhere(loop.path, target));
   await detachLoop(loop.path);
   await rm(folder, { recursive: true });
 });

@@ -29,7 +29,7 @@ for (const fstype of ['ext4', 'btrfs'] as const) {
     const before = await scratch.namespace('true');
     await mounted(device, 'root/db', fstype);
     const after = await scratch.namespace('true');
-    t.false(await holders.isMountedElsewhere(device));
+    t.false(await holders.isMountedElsewhere(device, target));
     await fileSystems.unmount(target);
     t.false(await fileSystems.isHeld(device), 'echoes go with the mount');
     await Promise.all([before.end(), after.end()]);
@@ -39,18 +39,18 @@ for (const fstype of ['ext4', 'btrfs'] as const) {
     const { device, root, target, mounted, scratch, fileSystems } = await volumeIn(t, fstype);
     await mounted(device, 'root/db', fstype);
     const container = await scratch.namespace(`mount --bind ${target} ${root}/elsewhere`);
-    t.true(await holders.isMountedElsewhere(device));
+    t.true(await holders.isMountedElsewhere(device, target));
     await fileSystems.unmount(target);
-    t.true(await holders.isMountedElsewhere(device));
+    t.true(await holders.isMountedElsewhere(device, target));
     t.true(await fileSystems.isHeld(device));
     await container.end();
-    t.false(await holders.isMountedElsewhere(device));
+    t.false(await holders.isMountedElsewhere(device, target));
   });
 
   test.serial(`${fstype}: a mount in a namespace that ours no longer reaches is a holder`, async (t) => {
-    const { device, mounted, scratch } = await volumeIn(t, fstype);
+    const { device, target, mounted, scratch } = await volumeIn(t, fstype);
     await mounted(device, 'root/db', fstype);
     await scratch.namespace('mount --make-rprivate /');
-    t.true(await holders.isMountedElsewhere(device));
+    t.true(await holders.isMountedElsewhere(device, target));
   });
 }

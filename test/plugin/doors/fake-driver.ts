@@ -103,6 +103,7 @@ export class FakeDriver implements VolumeDriver {
       volumes: { known: this.volumes.size, mounted: mounted.length },
       mounted: mounted.map(([volume, { ids }]) => ({ volume, path: this.mountPath(volume), references: ids })),
       problems: this.isDegraded ? ['the host does not answer'] : [],
+      locks: [],
     };
   }
 

@@ -4,6 +4,7 @@
  */
 import { Fault } from '../../../common/fault.ts';
 import type { Args, ChannelEvent, CommandName, Reply, Volume } from '../../../native/channel/contract.ts';
+import type { Containers } from '../../../plugin/ports/containers.ts';
 import type { Devices } from '../../../plugin/ports/devices.ts';
 import type { FileSystems, MountedAt, MountRequest } from '../../../plugin/ports/file-systems.ts';
 import type { Holders } from '../../../plugin/ports/holders.ts';
@@ -35,6 +36,9 @@ export class FakeGuest {
   readonly log: ReferenceChange[] = [];
   /** Devices that a container's own namespace keeps mounted. */
   readonly heldElsewhere = new Set<string>();
+  /** Volumes of running containers, as Docker lists them; undefined while it cannot be asked. */
+  listedByDocker: readonly string[] | undefined;
+  ioCount = 0;
   onEvent: (event: ChannelEvent) => void = () => undefined;
   readonly #troubles: { act: Act; trouble: Trouble }[] = [];
   readonly #step: (label: string) => Promise<void>;
@@ -194,6 +198,7 @@ export class FakeGuest {
         [Symbol.dispose]: () => undefined,
       };
     },
+    ioCount: () => Promise.resolve(this.ioCount),
   };
 
   readonly fileSystems: FileSystems = {
@@ -235,7 +240,10 @@ export class FakeGuest {
 
   readonly holders: Holders = {
     isMountedElsewhere: (devicePath) => Promise.resolve(this.heldElsewhere.has(devicePath)),
+    seesOthers: true,
   };
+
+  readonly containers: Containers = { volumesInUse: () => Promise.resolve(this.listedByDocker) };
 
   readonly referenceLog: ReferenceLog = {
     read: () => this.log,

@@ -2,59 +2,95 @@
 import { KeyedLock } from '../../../common/keyed-lock.ts';
 import { silentLogger } from '../../../common/logging.ts';
 import type { Reply } from '../../../native/channel/contract.ts';
-import { DiskMounter } from '../../../plugin/service/disk-mounter.ts';
 import { HeldVolumes } from '../../../plugin/service/held-volumes.ts';
-import { recover, replay } from '../../../plugin/service/recovery.ts';
+import { DiskMounter } from '../../../plugin/service/disk-mounter.ts';
+import { recover } from '../../../plugin/service/recovery.ts';
+import { type Session, SessionKeeper } from '../../../plugin/service/session-keeper.ts';
+import { Sweeper } from '../../../plugin/service/sweeper.ts';
+import { Transitions } from '../../../plugin/service/transitions.ts';
+import { Usage } from '../../../plugin/service/usage.ts';
 import { VolumeView } from '../../../plugin/service/volume-view.ts';
-import { Volumes } from '../../../plugin/service/volumes.ts';
+import { type TimeLimits, Volumes } from '../../../plugin/service/volumes.ts';
 import type { FakeGuest } from './fake-guest.ts';
 
 export const mountRoot = '/mnt/vmdk';
+export const graceMs = 1_000;
 
 export interface PluginUnderTest {
   readonly volumes: Volumes;
   readonly view: VolumeView;
   readonly held: HeldVolumes;
   readonly locks: KeyedLock;
-  /** What a new session with the service starts. */
+  readonly keeper: SessionKeeper;
+  readonly sweeper: Sweeper;
+  /** What time it is, in milliseconds, for the sweeper. */
+  readonly clock: { nowMs: number };
+  /** Resolves when no transition runs or waits. */
+  idle(): Promise<void>;
+  /** Begins a new session with the service, and waits until all is in step with it. */
   recover(): Promise<readonly string[]>;
-  /** The same with the view as it is. */
-  recoverFrom(session: Reply<'hello'>): Promise<readonly string[]>;
+  /** Brings into step what the session says, with the view as it is. */
+  recoverFrom(hello: Reply<'hello'>): Promise<readonly string[]>;
 }
 
-/** @param isHostConnected what the plugin believes of its service */
-export async function startPlugin(guest: FakeGuest, isHostConnected = (): boolean => true): Promise<PluginUnderTest> {
-  const { host, devices, fileSystems, mountPoints, holders, referenceLog } = guest;
+const longMs = 60_000;
+
+export interface PluginOptions {
+  /** What the plugin believes of its service. */
+  readonly isHostConnected?: () => boolean;
+  readonly limits?: Partial<TimeLimits>;
+}
+
+export async function startPlugin(guest: FakeGuest, options: PluginOptions = {}): Promise<PluginUnderTest> {
+  const { host, devices, fileSystems, mountPoints, holders, containers, referenceLog } = guest;
+  const { isHostConnected = (): boolean => true } = options;
   const logger = silentLogger;
   const view = new VolumeView();
-  const recorded = replay(referenceLog.read());
   const held = new HeldVolumes(referenceLog, () => {
     view.forgetList();
   });
-  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, releaseMs: 60_000 });
+  const times = { releaseMs: longMs, prepareMs: longMs };
+  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, ...times });
   const locks = new KeyedLock();
+  const transitions = new Transitions(locks, logger);
+  const usage = new Usage({ holders, containers, view });
+  const shared = { host, view, held, mounter, fileSystems, devices, usage, transitions, logger, mountRoot };
+  const keeper = new SessionKeeper({ ...shared, referenceLog, volumeMs: longMs, loadMs: longMs });
   guest.onEvent = (event) => {
-    view.apply(event);
+    keeper.heard(event);
   };
-  const limits = { createMs: 60_000, mountMs: 60_000, requestMs: 60_000 };
-  const shared = { host, view, held, mounter, fileSystems, holders, locks, logger, mountRoot };
+  const limits = { createMs: longMs, mountMs: longMs, requestMs: longMs, ...options.limits };
   const volumes = new Volumes({ ...shared, limits, isHostConnected });
-  const session = guest.hello();
-  const signal = new AbortController().signal;
-  await view.load(session, host, signal);
-  await recover(session, recorded, { ...shared, volumeMs: 60_000 });
-  const recoverFrom = (next: Reply<'hello'>): Promise<readonly string[]> =>
-    recover(next, new Map(), { ...shared, volumeMs: 60_000 });
+  const clock = { nowMs: 0 };
+  const sweeper = new Sweeper({
+    ...shared,
+    strays: () => keeper.strays(),
+    recover: (name) => keeper.recover(name),
+    mountMs: longMs,
+    graceMs,
+    now: () => clock.nowMs,
+  });
+  const session = (): Session => ({
+    hello: guest.hello(),
+    call: (...args) => host.call(...args),
+    closed: new AbortController().signal,
+  });
+  keeper.begin(session());
+  await keeper.settled();
   return {
     volumes,
     view,
     held,
     locks,
+    keeper,
+    sweeper,
+    clock,
+    idle: () => transitions.idle(new AbortController().signal),
+    recoverFrom: async (hello) => [...(await recover(hello, new Map(), { ...shared, volumeMs: longMs })).values()],
     recover: async () => {
-      const next = guest.hello();
-      await view.load(next, host, signal);
-      return recoverFrom(next);
+      keeper.begin(session());
+      await keeper.settled();
+      return keeper.problems;
     },
-    recoverFrom,
   };
 }

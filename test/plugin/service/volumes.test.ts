@@ -201,7 +201,7 @@ test('volumes: with the host gone, reads answer from the last view and say so', 
   const guest = new FakeGuest();
   guest.addVolume('a@local');
   let isConnected = true;
-  const { volumes } = await startPlugin(guest, () => isConnected);
+  const { volumes } = await startPlugin(guest, { isHostConnected: () => isConnected });
   t.is(volumes.get('a').Status['host'], undefined);
   isConnected = false;
   t.regex(String(volumes.get('a').Status['host']), /unreachable/);

@@ -1,0 +1,45 @@
+/**
+ * Who uses a volume, whatever the references say: processes whose mount table shows its device, and running containers
+ * that list it. Invariant: "unused" is said only when somebody who would see a user was asked.
+ */
+import { type FullName } from '../../common/names.ts';
+import type { Containers } from '../ports/containers.ts';
+import type { Holders } from '../ports/holders.ts';
+import type { HeldDisk } from './disk-mounter.ts';
+import type { VolumeView } from './volume-view.ts';
+
+export interface UsageParts {
+  readonly holders: Holders;
+  readonly containers: Containers;
+  readonly view: VolumeView;
+}
+
+export class Usage {
+  readonly #parts: UsageParts;
+
+  constructor(parts: UsageParts) {
+    this.#parts = parts;
+  }
+
+  /** By the mount tables alone: for a volume whose container has just ended, which Docker may still list. */
+  isMounted({ devicePath, path }: HeldDisk): Promise<boolean> {
+    return this.#parts.holders.isMountedElsewhere(devicePath, path);
+  }
+
+  /** By all that can be asked. */
+  async isUsed(disk: HeldDisk): Promise<boolean> {
+    if (await this.isMounted(disk)) return true;
+    const listed = await this.#parts.containers.volumesInUse();
+    if (listed) return listed.some((asked) => this.#resolved(asked) === disk.name);
+    return !this.#parts.holders.seesOthers;
+  }
+
+  #resolved(asked: string): FullName | undefined {
+    try {
+      return this.#parts.view.resolve(asked);
+    } catch {
+      // Docker knows it by a name that this driver would refuse: none of ours.
+      return undefined;
+    }
+  }
+}
