@@ -34,6 +34,8 @@ export interface PrivateDockerOptions {
 export interface PluginOptions {
   /** Replaces `--embedded`, whose service keeps its disks in `datastore`. */
   readonly args?: readonly string[];
+  /** Added to the others. */
+  readonly more?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
 }
@@ -157,6 +159,8 @@ export class PrivateDocker implements AsyncDisposable {
       ['--socket', '/run/docker/plugins/vmdk.sock'],
       ['--mount-root', this.mountRoot],
       ['--state-dir', this.stateFolder],
+      ['--docker-socket', join(this.folder, 'docker.sock')],
+      options.more ?? [],
     ];
     const service = ['--embedded', '--datastore', this.datastore, '--admin-socket', this.adminSocket];
     const command = [join(root, 'bin/vmdk-plugin'), ...places.flat(), ...(options.args ?? service)] as const;
