@@ -93,8 +93,8 @@ interface Wired {
 
 function wire(config: PluginConfig, address: string, logger: Logger, { referenceLog, devices, bootId }: Opened): Wired {
   const view = new VolumeView();
-  const held = new HeldVolumes(referenceLog, () => {
-    view.forgetList();
+  const held = new HeldVolumes(referenceLog, (name) => {
+    view.forgetRow(name);
   });
   const client = ChannelClient.open({
     address,

@@ -110,7 +110,7 @@ function activate(driver: VolumeDriver): Promise<string> {
 export function fieldsOf(verb: Verb, body: Readonly<Record<string, unknown>>): Fields {
   return {
     name: verb.reads.includes('Name') ? text('Name', body) : '',
-    id: verb.reads.includes('ID') ? text('ID', body) : '',
+    id: verb.reads.includes('ID') ? mountId(body) : '',
     options: verb.reads.includes('Opts') ? options(body['Opts']) : {},
   };
 }
@@ -149,6 +149,13 @@ function text(field: 'Name' | 'ID', body: Readonly<Record<string, unknown>>): st
   const value = body[field];
   if (typeof value === 'string') return value;
   throw new BadRequest(400, `field ${field} must be a string, but ${kindOf(value)}`);
+}
+
+/** Two users without an ID would be one. */
+function mountId(body: Readonly<Record<string, unknown>>): string {
+  const id = text('ID', body);
+  if (id !== '') return id;
+  throw new BadRequest(400, 'field ID must name the mount, but is empty');
 }
 
 function options(value: unknown): Readonly<Record<string, string>> {

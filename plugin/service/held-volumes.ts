@@ -24,10 +24,10 @@ export interface HeldVolume {
 export class HeldVolumes {
   readonly #held = new Map<FullName, HeldVolume>();
   readonly #log: ReferenceLog;
-  readonly #onPathChange: () => void;
+  readonly #onPathChange: (name: FullName) => void;
 
   /** @param onPathChange called after a volume's mounted path appeared or went */
-  constructor(log: ReferenceLog, onPathChange: () => void) {
+  constructor(log: ReferenceLog, onPathChange: (name: FullName) => void) {
     this.#log = log;
     this.#onPathChange = onPathChange;
   }
@@ -48,7 +48,7 @@ export class HeldVolumes {
   /** A disk came up or changed; its references, if it had any, stay. */
   hold(disk: HeldDisk, references: References = this.#held.get(disk.name)?.references ?? noReferences): void {
     this.#held.set(disk.name, { disk, references });
-    this.#onPathChange();
+    this.#onPathChange(disk.name);
   }
 
   /** The disk was detached: nothing of it is left. */
@@ -56,7 +56,7 @@ export class HeldVolumes {
     if (this.#held.get(name) && allOf(this.#referencesOf(name)).length > 0)
       this.#log.append({ do: 'clear', volume: name });
     this.#held.delete(name);
-    this.#onPathChange();
+    this.#onPathChange(name);
   }
 
   /** Recorded when it returns; throws, and changes nothing, when it cannot be. */

@@ -22,8 +22,9 @@ export class VolumeView {
   #hasMissed = false;
   /** Names whose create or remove was sent but not answered: nobody can say now whether they exist. */
   readonly #doubtful = new Set<string>();
-  /** The answer to List, made again only after a change. */
+  /** The answer to List, and its rows by full name; each is made again only after a change. */
   #listed: string | undefined;
+  readonly #rows = new Map<string, string>();
 
   /** When the view was last known to be true: now, while a watch stands. */
   get readAt(): Date | undefined {
@@ -44,6 +45,7 @@ export class VolumeView {
     this.#session = session;
     this.#readAt = new Date();
     this.#doubtful.clear();
+    this.#rows.clear();
     this.#listed = undefined;
   }
 
@@ -56,7 +58,7 @@ export class VolumeView {
     }
     this.#doubtful.delete(key);
     this.#readAt = new Date();
-    this.#listed = undefined;
+    this.forgetRow(key);
     const isNext = event.sequence === this.#sequence + 1;
     this.#sequence = event.sequence;
     if (isNext) return true;
@@ -75,7 +77,7 @@ export class VolumeView {
   note(volume: Volume): void {
     if (!this.#loading) return;
     this.#volumes.set(keyOf(volume), volume);
-    this.#listed = undefined;
+    this.forgetRow(keyOf(volume));
   }
 
   doubt(name: FullName): void {
@@ -134,17 +136,23 @@ export class VolumeView {
   /** Docker's answer to List, serialised. */
   list(pathOf: (name: string) => string): string {
     if (this.#listed !== undefined) return this.#listed;
-    const defaultDatastore = this.#session?.defaultDatastore ?? '';
-    const rows = Array.from(this.#volumes.values(), (volume) => ({
-      Name: listedName(volume, defaultDatastore),
-      Mountpoint: pathOf(keyOf(volume)),
-    }));
-    return (this.#listed = JSON.stringify({ Volumes: rows, Err: '' }));
+    const rows: string[] = [];
+    for (const [key, volume] of this.#volumes) {
+      let row = this.#rows.get(key);
+      if (row === undefined) this.#rows.set(key, (row = this.#rowOf(volume, pathOf(key))));
+      rows.push(row);
+    }
+    return (this.#listed = `{"Volumes":[${rows.join(',')}],"Err":""}`);
   }
 
-  /** To be called when a path changed, so that the next list shows it. */
-  forgetList(): void {
+  /** To be called when the path of a volume changed, so that the next list shows it. */
+  forgetRow(key: string): void {
+    this.#rows.delete(key);
     this.#listed = undefined;
+  }
+
+  #rowOf(volume: Volume, path: string): string {
+    return JSON.stringify({ Name: listedName(volume, this.#session?.defaultDatastore ?? ''), Mountpoint: path });
   }
 }
 

@@ -46,6 +46,15 @@ test('a loop device that is there is found', async (t) => {
   t.is(await expected.find(device, limitOf(t)), loop.path);
 });
 
+test('what a device has read and written is counted', async (t) => {
+  const place = await scratch(t);
+  const loop = await place.attach({ backingPath: await place.sparseFile('disk', mib) });
+  using devices = BlockDevices.open({ logger: silentLogger });
+  const before = await devices.ioCount(loop.path);
+  await run('dd', `if=${loop.path}`, 'of=/dev/null', 'bs=4096', 'count=1', 'iflag=direct', 'status=none');
+  t.true((await devices.ioCount(loop.path)) > before);
+});
+
 test('a loop device that is used again for another disk is not taken for the one meant', async (t) => {
   const place = await scratch(t);
   const loop = await place.attach({ backingPath: await place.sparseFile('disk', mib) });

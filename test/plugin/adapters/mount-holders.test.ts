@@ -47,6 +47,14 @@ for (const fstype of ['ext4', 'btrfs'] as const) {
     t.false(await holders.isMountedElsewhere(device, target));
   });
 
+  test.serial(`${fstype}: a bind mount in our own namespace is a holder, our own mount is none`, async (t) => {
+    const { device, root, target, mounted, scratch } = await volumeIn(t, fstype);
+    await mounted(device, 'root/db', fstype);
+    t.false(await holders.isMountedElsewhere(device, target));
+    await scratch.mount({ source: target, target: `${root}/elsewhere`, fstype: '', flags: ['bind'] });
+    t.true(await holders.isMountedElsewhere(device, target));
+  });
+
   test.serial(`${fstype}: a mount in a namespace that ours no longer reaches is a holder`, async (t) => {
     const { device, target, mounted, scratch } = await volumeIn(t, fstype);
     await mounted(device, 'root/db', fstype);

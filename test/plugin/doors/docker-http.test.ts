@@ -48,6 +48,7 @@ for (const [body, sentence] of [
   ['{"Name":7,"ID":"a"}', 'field Name must be a string, but is of type number'],
   ['{"Name":["db"],"ID":"a"}', 'field Name must be a string, but is an array'],
   ['{"Name":"db"}', 'field ID must be a string, but is missing'],
+  ['{"Name":"db","ID":""}', 'field ID must name the mount, but is empty'],
   ['{"Name":"db","ID":{}}', 'field ID must be a string, but is of type object'],
 ] as const) {
   test(`Mount of ${body} is refused by the field`, async (t) => {

@@ -46,8 +46,8 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
   const { isHostConnected = (): boolean => true } = options;
   const logger = silentLogger;
   const view = new VolumeView();
-  const held = new HeldVolumes(referenceLog, () => {
-    view.forgetList();
+  const held = new HeldVolumes(referenceLog, (name) => {
+    view.forgetRow(name);
   });
   const times = { releaseMs: longMs, prepareMs: longMs };
   const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, ...times });
