@@ -24,7 +24,10 @@ import { v2Handler } from './doors/protocol-v2.ts';
 import type { Hypervisor } from './ports/hypervisor.ts';
 import { Datastores } from './service/datastores.ts';
 import { InFlight } from './service/in-flight.ts';
+import { lookAfter } from './service/look-after.ts';
+import { PowerWatch } from './service/power-watch.ts';
 import { readCatalog } from './service/read-catalog.ts';
+import { Reconfigurations } from './service/reconfigurations.ts';
 import type { Service } from './service/service.ts';
 import { type ServiceStatus, statusOf } from './service/status.ts';
 
@@ -44,6 +47,7 @@ export interface RunningService extends AsyncDisposable {
 const commandGraceMs = 6_500;
 const undoGraceMs = 2_500;
 const adminMode = 0o600;
+const askTimeoutMs = 10_000;
 
 /** @throws Fault with one sentence that says what cannot be had: a folder, a lock, a socket */
 export async function startService(config: ServiceConfig, options: StartOptions): Promise<RunningService> {
@@ -51,14 +55,23 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const startedAt = new Date();
   await using opened = new AsyncDisposableStack();
   const datastores = new Datastores(await openDatastores(config, opened, createsFolders, logger));
+  const inFlight = awaitedAtTheEnd(opened, logger);
   const vms = config.vms.map(({ name }): Vm => ({ id: name, name }));
   const hypervisor = new LoopHypervisor(vms);
-  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger);
+  const locks = new KeyedLock();
+  const timeoutMs = config.reconfigureTimeoutMs;
+  // Before anything is asked or attached, so that no VM goes off unnoticed.
+  const power = opened.use(PowerWatch.open({ hypervisor, inFlight, logger, timeoutMs: 2 * timeoutMs }));
+  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
   const service: Service = {
     catalog,
-    locks: new KeyedLock(),
+    locks,
     datastores,
     hypervisor,
+    reconfigurations: new Reconfigurations({ hypervisor, locks, logger, timeoutMs }),
+    power,
+    doubts: new Set(),
+    askTimeoutMs,
     authorise: () => undefined,
     logger,
     version,
@@ -67,7 +80,8 @@ export async function startService(config: ServiceConfig, options: StartOptions)
     newUuid: randomUUID,
   };
   const status = (): ServiceStatus => statusOf(service, startedAt, leftovers);
-  await openDoors(config, service, status, opened);
+  power.start((vm, signal) => lookAfter(service, vm, signal));
+  await openDoors(config, service, status, inFlight, opened);
   logger.info('started', { version, volumes: catalog.view.records.length, vms: vms.length });
   const stack = opened.move();
   const close = (): Promise<void> => stack.disposeAsync();
@@ -89,20 +103,25 @@ async function openDatastores(
   return datastores;
 }
 
+function awaitedAtTheEnd(opened: AsyncDisposableStack, logger: Logger): InFlight {
+  const inFlight = new InFlight();
+  opened.defer(async () => {
+    using limit = deadline(undoGraceMs, 'taking back the commands at work');
+    await inFlight.idle(limit.signal).catch((error: unknown) => {
+      logger.warn('commands are still at work at the end', { error: String(error), count: inFlight.size });
+    });
+  });
+  return inFlight;
+}
+
 /** What is opened last is closed first: no new connections, then no more commands, then the datastores. */
 async function openDoors(
   config: ServiceConfig,
   service: Service,
   status: () => ServiceStatus,
+  inFlight: InFlight,
   opened: AsyncDisposableStack,
 ): Promise<void> {
-  const inFlight = new InFlight();
-  opened.defer(async () => {
-    using limit = deadline(undoGraceMs, 'taking back the commands at work');
-    await inFlight.idle(limit.signal).catch((error: unknown) => {
-      service.logger.warn('commands are still at work at the end', { error: String(error), count: inFlight.size });
-    });
-  });
   const guests: Guests = new Map(
     config.vms.map(({ name, defaultDatastore }) => {
       const vm = { id: name, name };

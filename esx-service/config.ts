@@ -37,6 +37,8 @@ export const serviceConfigSchema = z
     vms: z.array(vm, 'must be a list such as [{"name": "vm1", "socket": "/run/docker-volume-vmdk/vm1.sock"}]').min(1),
     adminSocket: path.default('/run/docker-volume-vmdk/admin.sock'),
     logLevel: z.enum(logLevels).default('info'),
+    /** For one call that attaches or detaches disks; a call that takes longer is given up, and asked about. */
+    reconfigureTimeoutMs: z.number().int().min(100).max(3_600_000).default(60_000),
   })
   .superRefine((config, context) => {
     const refuse = (keys: readonly (string | number)[], message: string): void => {

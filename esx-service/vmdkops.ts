@@ -14,6 +14,7 @@ import { type ColumnKey, columnKeys, volumeTable } from './core/volume-table.ts'
 const exitCodes = { done: 0, failed: 2, wrongArguments: 3 } as const;
 const listSchema = z.object({ volumes: z.array(volumeSchema) });
 const volumeAnswerSchema = z.object({ volume: volumeSchema });
+const lockUsesSchema = z.array(z.object({ what: z.string(), mode: z.enum(['read', 'write']), forMs: z.number() }));
 const statusSchema = z.object({
   version: z.string(),
   instanceId: z.string(),
@@ -23,6 +24,7 @@ const statusSchema = z.object({
   vms: z.array(z.object({ name: z.string(), attached: z.array(z.string()) })),
   problems: z.array(z.object({ volume: z.string(), problem: z.string() })),
   leftovers: z.array(z.string()),
+  locks: z.array(z.object({ key: z.string(), holders: lockUsesSchema, waiters: lockUsesSchema })),
 });
 
 interface GlobalOptions {
@@ -93,7 +95,15 @@ function statusText(status: z.infer<typeof statusSchema>): string {
     ),
     ...status.problems.map(({ volume: name, problem }) => `Problem: volume ${name} cannot be used: ${problem}`),
     ...status.leftovers.map((leftover) => `Left over: ${leftover}`),
+    ...status.locks.flatMap(({ key, holders, waiters }) => [
+      ...holders.map((use) => `Lock ${key}: held by ${useText(use)}`),
+      ...waiters.map((use) => `Lock ${key}: waited for by ${useText(use)}`),
+    ]),
   ].join('\n');
+}
+
+function useText({ what, mode, forMs }: z.infer<typeof lockUsesSchema>[number]): string {
+  return `${what} (${mode}, for ${(forMs / 1000).toFixed(1)} s)`;
 }
 
 function toJson(value: unknown): string {

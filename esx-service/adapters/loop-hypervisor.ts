@@ -17,6 +17,8 @@ const goneCodes: readonly string[] = ['ENXIO', 'ENODEV', 'ENOENT'];
 export class LoopHypervisor implements Hypervisor {
   readonly kind = 'loop';
   readonly hasPciAddresses = false;
+  /** Each loop device is changed by itself; one that another program keeps open must not make others wait. */
+  readonly hasOneTaskPerVm = false;
   readonly vms: readonly Vm[];
   readonly #byMark: ReadonlyMap<string, Vm>;
 
@@ -27,6 +29,11 @@ export class LoopHypervisor implements Hypervisor {
 
   async attachments(): Promise<readonly Attachment[]> {
     return (await listLoops()).map((loop) => this.#attachmentOf(loop));
+  }
+
+  /** Tells nothing, ever: programs on this machine cannot be powered off apart from it. */
+  watchPower(): Disposable {
+    return { [Symbol.dispose]: () => undefined };
   }
 
   #attachmentOf(loop: LoopDevice): Attachment {

@@ -25,13 +25,26 @@ export interface Hypervisor {
   readonly vms: readonly Vm[];
   /** Whether guests find their disks by PCI address, the only way that version 2 of the protocol knows. */
   readonly hasPciAddresses: boolean;
+  /**
+   * Whether a VM is changed by one task at a time: then calls for it come one after another, each with all the changes
+   * that wait. Where it is not, each change is a call of its own, and no change waits for another one's disk.
+   */
+  readonly hasOneTaskPerVm: boolean;
   /** Absent where VMs have no vsock address. */
   readonly vmOfContextId?: (contextId: number) => Vm | undefined;
-  /** Every attached disk, our volumes or not, as it is now. */
-  attachments(): Promise<readonly Attachment[]>;
+  /** Every attached disk, our volumes or not, as it is now. A VM that is off holds nothing. */
+  attachments(signal: AbortSignal): Promise<readonly Attachment[]>;
   /**
-   * Makes the changes of one VM, in one step where the hypervisor can; one outcome for each. Detaching what is not
-   * attached any more succeeds; what the guest still uses is refused with VolumeInUse and stays attached.
+   * Makes the changes of one VM, in one step where the hypervisor can; one outcome for each, in their order. Detaching
+   * what is not attached any more succeeds; what the guest still uses is refused with VolumeInUse and stays attached.
+   * The signal is a time limit: what was not sent when it is aborted is not sent any more.
+   * @throws Fault when the call failed as a whole: nothing was changed, unless it is *unsure*
    */
   reconfigure(vm: Vm, changes: readonly Change[], signal: AbortSignal): Promise<readonly Outcome[]>;
+  /**
+   * Tells each VM that is off from now on: powered off, crashed or deleted. By then its disks are free, or soon will be
+   * without anybody's doing. Told at any moment, within a call too; the listener neither waits nor throws.
+   * @returns ends the subscription; may be disposed again
+   */
+  watchPower(listener: (vm: Vm) => void): Disposable;
 }

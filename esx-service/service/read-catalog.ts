@@ -8,6 +8,7 @@ import { fullNameOf, type VolumeRecord } from '../core/volume-record.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
 import { Catalog } from './catalog.ts';
 import type { Datastores } from './datastores.ts';
+import { attachmentsOf } from './truth.ts';
 
 export interface ReadCatalog {
   readonly catalog: Catalog;
@@ -19,9 +20,10 @@ export async function readCatalog(
   datastores: Datastores,
   hypervisor: Hypervisor,
   logger: Logger,
+  askTimeoutMs: number,
 ): Promise<ReadCatalog> {
   const contents = await Promise.all(datastores.all.map((datastore) => datastore.read()));
-  const attachments = await hypervisor.attachments();
+  const attachments = await attachmentsOf(hypervisor, askTimeoutMs);
   const held = new Set(attachments.map(({ diskId }) => diskId));
   const leftovers: string[] = [];
   for (const content of contents) leftovers.push(...(await content.sweep(held)));

@@ -9,6 +9,8 @@ import { fullNameOf, type VolumeRecord } from '../core/volume-record.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
 import type { Catalog } from './catalog.ts';
 import type { Datastores } from './datastores.ts';
+import type { PowerWatch } from './power-watch.ts';
+import type { Reconfigurations } from './reconfigurations.ts';
 
 /** @throws Fault NotAuthorized */
 export type Authorise = (vm: Vm, command: CommandName, volume: FullName) => void;
@@ -18,6 +20,12 @@ export interface Service {
   readonly locks: KeyedLock;
   readonly datastores: Datastores;
   readonly hypervisor: Hypervisor;
+  readonly reconfigurations: Reconfigurations;
+  readonly power: PowerWatch;
+  /** Volumes of which the hypervisor did not say who holds them when it was asked: the next command on one asks again. */
+  readonly doubts: Set<FullName>;
+  /** For a question to the hypervisor. */
+  readonly askTimeoutMs: number;
   readonly authorise: Authorise;
   readonly logger: Logger;
   readonly version: string;

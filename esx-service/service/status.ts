@@ -1,4 +1,5 @@
 /** How the service is, for its administrator; from memory only. */
+import type { LockState } from '../../common/keyed-lock.ts';
 import type { FullName } from '../../common/names.ts';
 import { fullNameOf } from '../core/volume-record.ts';
 import type { Service } from './service.ts';
@@ -14,6 +15,8 @@ export interface ServiceStatus {
   readonly problems: readonly { readonly volume: FullName; readonly problem: string }[];
   /** What the start found in the datastores and left alone. */
   readonly leftovers: readonly string[];
+  /** Who holds and who waits for which volume or VM, at this moment. */
+  readonly locks: readonly LockState[];
 }
 
 export function statusOf(service: Service, startedAt: Date, leftovers: readonly string[]): ServiceStatus {
@@ -36,5 +39,6 @@ export function statusOf(service: Service, startedAt: Date, leftovers: readonly 
       record.volume.problem === undefined ? [] : [{ volume: fullNameOf(record), problem: record.volume.problem }],
     ),
     leftovers,
+    locks: service.locks.report(),
   };
 }

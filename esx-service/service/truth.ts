@@ -1,27 +1,91 @@
-/** What the hypervisor says of a volume, when what we remember may not hold. */
-import { withHolder } from '../core/holders.ts';
+/**
+ * What the hypervisor says of a volume, when what we remember may not hold. Invariants: nothing is published that the
+ * hypervisor did not say; a volume of which it said nothing when it was asked is *in doubt*, and whoever wants it next
+ * asks before believing the catalog. Readers of the catalog never ask. To be called with the volume locked.
+ */
+import { abortable, deadline } from '../../common/deadline.ts';
+import { Fault, faultOf } from '../../common/fault.ts';
+import { type Attachment, withHolder } from '../core/holders.ts';
 import { fullNameOf, type VolumeRecord } from '../core/volume-record.ts';
+import type { Hypervisor } from '../ports/hypervisor.ts';
+import type { LateChange } from './reconfigurations.ts';
 import type { Service } from './service.ts';
 
 /**
- * The record, after a look at the hypervisor if it says that somebody holds the disk. To refuse is rare, so it can
- * afford to ask whether that still holds.
+ * The record, after a look at the hypervisor if it says that somebody holds the disk, or is in doubt. To refuse is
+ * rare, so it can afford to ask whether that still holds.
+ * @throws Fault HostUnavailable when it cannot be known who holds it; Busy while a change that was given up may still
+ * change that
  */
-export async function surely(service: Service, record: VolumeRecord): Promise<VolumeRecord> {
-  return record.volume.attached ? await askHolder(service, record) : record;
+export async function surely(service: Service, record: VolumeRecord, signal: AbortSignal): Promise<VolumeRecord> {
+  return record.volume.attached ? await asked(service, record, signal) : await undoubted(service, record, signal);
 }
 
-/** Asks who holds the volume, and publishes it if it is news. To be called with the volume locked. */
-export async function askHolder(service: Service, record: VolumeRecord): Promise<VolumeRecord> {
-  const seen = withHolder(record, await service.hypervisor.attachments());
+/** The record, after a look at the hypervisor if it is in doubt. Throws as `surely` does. */
+export async function undoubted(service: Service, record: VolumeRecord, signal: AbortSignal): Promise<VolumeRecord> {
+  return service.doubts.has(fullNameOf(record)) ? await asked(service, record, signal) : record;
+}
+
+async function asked(service: Service, record: VolumeRecord, signal: AbortSignal): Promise<VolumeRecord> {
+  const name = fullNameOf(record);
+  let seen: VolumeRecord;
+  try {
+    seen = await askHolder(service, record, signal);
+  } catch (error) {
+    const fault = faultOf(error);
+    // Nothing was begun, so the caller need not ask what became of it.
+    if (fault.class !== 'unsure') throw fault;
+    const sentence = `it cannot be known who holds volume ${name}: ${fault.message}; try again later`;
+    throw new Fault('HostUnavailable', sentence, { cause: fault });
+  }
+  const late = unsettled(service, seen);
+  if (!late) return seen;
+  throw new Fault(
+    'Busy',
+    `volume ${name} is busy: its ${late.do} for VM ${late.vm.name} was given up, and the hypervisor may still be at it; try again later`,
+  );
+}
+
+/**
+ * Asks who holds the volume, and publishes it if it is news. If it cannot be known, the volume is left in doubt.
+ * @param parent ends the question, beside its own time limit
+ */
+export async function askHolder(service: Service, record: VolumeRecord, parent?: AbortSignal): Promise<VolumeRecord> {
+  const name = fullNameOf(record);
+  using power = service.power.notes();
+  let seen: VolumeRecord;
+  try {
+    // An answer may have been on its way when the holder went off.
+    do seen = withHolder(record, await attachmentsOf(service.hypervisor, service.askTimeoutMs, parent));
+    while (seen.volume.attached && power.takeOff(seen.volume.attached.vm));
+  } catch (error) {
+    service.doubts.add(name);
+    throw error;
+  }
+  if (unsettled(service, seen)) service.doubts.add(name);
+  else service.doubts.delete(name);
   const [before, now] = [record.volume.attached, seen.volume.attached];
   const isSame = before?.vm.id === now?.vm.id && JSON.stringify(before?.device) === JSON.stringify(now?.device);
   if (isSame && seen.volume.problem === record.volume.problem) return record;
-  service.logger.warn('a disk was attached or detached behind our back', {
-    volume: fullNameOf(record),
+  service.logger.warn('a disk is not held as it was remembered', {
+    volume: name,
     was: before?.vm.name ?? 'detached',
     is: now?.vm.name ?? seen.volume.problem ?? 'detached',
   });
   service.catalog.publish(seen);
   return seen;
+}
+
+function unsettled(service: Service, { extent, volume }: VolumeRecord): LateChange | undefined {
+  return extent && service.reconfigurations.unsettled(extent.diskId, volume.attached?.vm);
+}
+
+/** @throws Fault DeadlineExceeded, also when the hypervisor does not care for the limit */
+export async function attachmentsOf(
+  hypervisor: Hypervisor,
+  timeoutMs: number,
+  parent?: AbortSignal,
+): Promise<readonly Attachment[]> {
+  using limit = deadline(timeoutMs, 'asking the hypervisor what is attached', parent);
+  return await abortable(hypervisor.attachments(limit.signal), limit.signal);
 }

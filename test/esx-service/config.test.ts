@@ -18,7 +18,12 @@ function load(env: Readonly<Record<string, string>>): ReturnType<typeof loadConf
 }
 
 test('config: what is not said has its default', async (t) => {
-  t.like(await load(one), { hypervisor: 'loop', adminSocket: '/run/docker-volume-vmdk/admin.sock', logLevel: 'info' });
+  t.like(await load(one), {
+    hypervisor: 'loop',
+    adminSocket: '/run/docker-volume-vmdk/admin.sock',
+    logLevel: 'info',
+    reconfigureTimeoutMs: 60_000,
+  });
 });
 
 test('config: the default datastore is the VM’s own, else the service’s, else the only one, spelled as its key', async (t) => {
@@ -61,6 +66,7 @@ for (const [what, env, mentions] of [
     ['vms', '/a twice'],
   ],
   ['another hypervisor', { ...one, VMDK_HYPERVISOR: 'xen' }, ['hypervisor', '"xen"', '"loop"']],
+  ['a time limit that is none', { ...one, VMDK_RECONFIGURE_TIMEOUT_MS: '5' }, ['reconfigureTimeoutMs', '5', '100']],
   ['an unknown key of a VM', { ...one, VMDK_VMS: '[{"name":"a","socket":"/a","cid":3}]' }, ['cid']],
 ] as const) {
   test(`config: ${what} ends the start with one line that names it`, async (t) => {

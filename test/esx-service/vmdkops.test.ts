@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { unlink } from 'node:fs/promises';
 import test from 'ava';
 import { listenOnSocket } from '../../common/unix-socket.ts';
+import type { ServiceStatus } from '../../esx-service/service/status.ts';
 import { never } from './support/commands.ts';
 import { place, volumesOf } from './support/place.ts';
 import { emptyDisk, startRunning } from './support/running.ts';
@@ -77,6 +78,34 @@ test('vmdkops: status says how the service is; damaged volumes are warned of', a
   const listed = await vmdkops('--socket', adminSocket, 'volume', 'ls');
   t.is(listed.code, 0);
   t.regex(listed.err, /^WARNING: volume db@local cannot be used/);
+});
+
+test('vmdkops: status says who holds and who waits for what', async (t) => {
+  const at = await place(t);
+  const status: ServiceStatus = {
+    version: '1',
+    instanceId: 'i',
+    startedAt: 'now',
+    hypervisor: 'loop',
+    datastores: [],
+    vms: [],
+    problems: [],
+    leftovers: [],
+    locks: [
+      {
+        key: 'volume:db@local',
+        holders: [{ what: 'attach to VM alpha', mode: 'write', forMs: 12_345 }],
+        waiters: [{ what: 'remove', mode: 'write', forMs: 50 }],
+      },
+    ],
+  };
+  const server = createServer((_request, response) => response.end(JSON.stringify(status)));
+  await using _socket = await listenOnSocket(server, at.path('admin.sock'), { mode: 0o600 });
+  const { out } = await vmdkops('--socket', at.path('admin.sock'), 'status');
+  t.deepEqual(out.trimEnd().split('\n').slice(-2), [
+    'Lock volume:db@local: held by attach to VM alpha (write, for 12.3 s)',
+    'Lock volume:db@local: waited for by remove (write, for 0.1 s)',
+  ]);
 });
 
 test('vmdkops: what fails is one line that begins with ERROR:, and exit code 2', async (t) => {

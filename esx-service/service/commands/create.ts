@@ -56,7 +56,7 @@ async function make(
   { args, key, sourceName }: Wanted,
   signal: AbortSignal,
 ): Promise<Reply<'create'>> {
-  const source = sourceName === undefined ? undefined : await sourceOf(service, sourceName);
+  const source = sourceName === undefined ? undefined : await sourceOf(service, sourceName, signal);
   const sizeBytes = sizeOf(args, source);
   const metadata = await newMetadata(service, guest, target, { args, key, source, sizeBytes });
   const onProgress = progressLog(service, source ? 'copying disk' : 'writing zeros', target.full);
@@ -118,8 +118,8 @@ function answerPresent(
   );
 }
 
-async function sourceOf(service: Service, name: FullName): Promise<UsableRecord> {
-  const source = usable(await surely(service, existing(service, name)));
+async function sourceOf(service: Service, name: FullName, signal: AbortSignal): Promise<UsableRecord> {
+  const source = usable(await surely(service, existing(service, name), signal));
   if (source.volume.attached) throw inUse(source, 'cannot be cloned');
   if (source.extent.offsetBytes > 0) {
     throw new Fault('NotSupported', `volume ${name} cannot be cloned: its disk begins inside of its file`);

@@ -1,15 +1,18 @@
 /**
  * Takes a volume's disk back from the VM that asks. What the guest tells of the disk is durable before the disk is let
- * go, so that nobody who gets it next knows less; what the guest still uses stays attached.
+ * go, so that nobody who gets it next knows less; what the guest still uses stays attached. Whether a disk is let go is
+ * the hypervisor's word: of a detach whose answer was lost, it is asked again.
  */
 import { Fault, faultOf } from '../../../common/fault.ts';
+import { failureFields } from '../../../common/logging.ts';
 import type { FullName } from '../../../common/names.ts';
 import type { Args, Reply } from '../../../native/channel/contract.ts';
 import { fullNameOf, type VolumeRecord, withProblem, withVolume } from '../../core/volume-record.ts';
 import type { Datastore } from '../../ports/datastore.ts';
 import type { Command } from '../command.ts';
+import { outcomeOf } from '../reconfigurations.ts';
 import { type Guest, type Service, usable, type UsableRecord, writeLock } from '../service.ts';
-import { askHolder } from '../truth.ts';
+import { askHolder, undoubted } from '../truth.ts';
 
 export const detach: Command<'detach'> = async (service, guest, args, { signal }) => {
   const { full, datastore } = service.datastores.resolve(args.name, guest.defaultDatastore);
@@ -28,24 +31,41 @@ async function detachLocked(
   signal: AbortSignal,
 ): Promise<Reply<'detach'>> {
   const full = args.name;
-  const known = service.catalog.find(full);
+  const remembered = service.catalog.find(full);
+  const known = remembered && (await undoubted(service, remembered, signal));
   const { attached } = known?.volume ?? {};
   if (!known || attached?.vm.id !== guest.vm.id) return {};
   const record =
     known.volume.problem === undefined ? await report(service, datastore, usable(known), args) : damaged(known);
   const disk = { uuid: record.uuid, extent: record.extent };
-  const [[outcome], seen] = await Promise.all([
-    service.hypervisor.reconfigure(guest.vm, [{ do: 'detach', disk, device: attached.device }], signal),
+  const change = { do: 'detach', disk, device: attached.device } as const;
+  const [outcome, seen] = await Promise.all([
+    outcomeOf(service.reconfigurations.change(guest.vm, change, signal)),
     lookAt(datastore, record),
   ]);
-  if (outcome && 'fault' in outcome) {
-    if (outcome.fault.code !== 'VolumeInUse') await askHolder(service, record);
+  if ('fault' in outcome && !(await isFree(service, record, outcome.fault))) {
     throw new Fault(outcome.fault.code, `volume ${full} cannot be detached: ${outcome.fault.message}`, {
       cause: outcome.fault,
     });
   }
   service.catalog.publish(withVolume(seen, { attached: undefined }));
   return {};
+}
+
+/** Whether the disk is let go although its detach failed: the hypervisor decides, and what it says is published. */
+async function isFree(service: Service, record: UsableRecord, fault: Fault): Promise<boolean> {
+  const isSurelyHeld = fault.code === 'VolumeInUse' || fault.class === 'busy' || fault.class === 'cancelled';
+  if (isSurelyHeld) return false;
+  try {
+    const { volume } = await askHolder(service, record);
+    return !volume.attached && volume.problem === record.volume.problem;
+  } catch (error) {
+    service.logger.warn('it is not known whether a volume was detached', {
+      volume: fullNameOf(record),
+      ...failureFields(error),
+    });
+    return false;
+  }
 }
 
 /** A damaged volume is let go as it is: nothing of what the guest tells can be relied on. */

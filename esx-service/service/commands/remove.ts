@@ -9,7 +9,7 @@ export const remove: Command<'remove'> = async (service, guest, args, { signal }
   return service.locks.hold([writeLock(full)], { signal, what: 'remove' }, async () => {
     const known = service.catalog.find(full);
     if (!known) return {};
-    const record = usable(await surely(service, known));
+    const record = usable(await surely(service, known, signal));
     if (record.volume.attached) throw inUse(record, 'cannot be removed');
     await datastore.remove(record);
     service.catalog.publishRemoval(record);

@@ -1,7 +1,11 @@
+import { open } from 'node:fs/promises';
 import test from 'ava';
+import { KeyedLock } from '../../../common/keyed-lock.ts';
+import { silentLogger } from '../../../common/logging.ts';
 import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
 import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
 import type { Disk, Outcome } from '../../../esx-service/ports/hypervisor.ts';
+import { Reconfigurations } from '../../../esx-service/service/reconfigurations.ts';
 import type { Device } from '../../../native/channel/contract.ts';
 import { never, vms } from '../support/commands.ts';
 import { mebibyte, place, run, type Place } from '../support/place.ts';
@@ -59,4 +63,24 @@ test('loop hypervisor: a detach that comes late never takes the device from whoe
   await hypervisor.reconfigure(beta, [{ do: 'detach', disk: mine, device }], never);
   const [again] = await hypervisor.reconfigure(beta, [{ do: 'detach', disk: mine, device }], never);
   t.deepEqual(again, { device });
+});
+
+test('loop hypervisor: a device that another program keeps open holds up no other change of its VM', async (t) => {
+  const at = await place(t);
+  const hypervisor = new LoopHypervisor(vms);
+  const locks = new KeyedLock();
+  const changes = new Reconfigurations({ hypervisor, locks, logger: silentLogger, timeoutMs: 60_000 });
+  const [busy, other] = [await disk(at, 'busy'), await disk(at, 'other')];
+  const device = await changes.change(alpha, { do: 'attach', disk: busy, isReadOnly: false }, never);
+  const file = await open(deviceOf({ device }).path);
+  try {
+    const detached = changes.change(alpha, { do: 'detach', disk: busy, device }, never);
+    await t.notThrowsAsync(changes.change(alpha, { do: 'attach', disk: other, isReadOnly: false }, never));
+    const held = (await hypervisor.attachments()).map(({ diskId }) => diskId);
+    t.true(held.includes(busy.extent.diskId), 'its detach waits for the other program');
+    await file.close();
+    t.deepEqual(await detached, device);
+  } finally {
+    await file.close();
+  }
 });

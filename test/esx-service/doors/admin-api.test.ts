@@ -51,6 +51,7 @@ test('admin: the status counts volumes and says who holds what', async (t) => {
     vms: [{ name: 'alpha', attached: ['db@local'] }, { name: 'beta' }],
     problems: [],
     leftovers: [],
+    locks: [],
   });
   t.like((JSON.parse(answer.body) as { datastores: object[] }).datastores[0], { name: 'local', volumes: 1 });
 });

@@ -1,10 +1,9 @@
 import test from 'ava';
 import { Fault } from '../../../common/fault.ts';
 import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
-import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
 import type { Device } from '../../../native/channel/contract.ts';
 import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
-import { refused, startCommands, startLocal, vms } from '../support/commands.ts';
+import { changedHypervisor, refused, startCommands, startLocal, vms } from '../support/commands.ts';
 import { loopsBelow, mebibyte, place, run, volumesOf } from '../support/place.ts';
 
 function loopPath(device: Device): string {
@@ -98,17 +97,13 @@ test('attach: given up while it is under way, it leaves nothing attached', async
   const at = await place(t);
   const giveUp = new AbortController();
   const loops = new LoopHypervisor(vms);
-  const hypervisor: Hypervisor = {
-    kind: 'loop',
-    vms: loops.vms,
-    hasPciAddresses: false,
-    attachments: () => loops.attachments(),
+  const hypervisor = changedHypervisor(loops, {
     async reconfigure(vm, changes, signal) {
       const outcomes = await loops.reconfigure(vm, changes, signal);
       giveUp.abort(new Fault('Cancelled', 'enough'));
       return outcomes;
     },
-  };
+  });
   const commands = await startCommands(t, { datastores: { local: at.path('ds') }, hypervisor });
   await commands.create('db');
   await refused(t, commands.attach('db', { signal: giveUp.signal }), 'Cancelled', 'enough');

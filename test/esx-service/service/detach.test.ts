@@ -1,11 +1,10 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { LoopHypervisor } from '../../../esx-service/adapters/loop-hypervisor.ts';
-import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
 import type { Device } from '../../../native/channel/contract.ts';
 import { detachLoop, listLoops } from '../../../native/loop-devices.ts';
 import { mount, unmount } from '../../../native/mounts.ts';
-import { changed, refused, startCommands, startLocal, vms } from '../support/commands.ts';
+import { changed, changedHypervisor, refused, startCommands, startLocal, vms } from '../support/commands.ts';
 import { loopsBelow, place, run, volumesOf } from '../support/place.ts';
 
 function loopPath(device: Device): string {
@@ -33,16 +32,12 @@ test('detach: what the guest tells is on the disk before the disk is let go, and
   const at = await place(t);
   const steps: string[] = [];
   const loops = new LoopHypervisor(vms);
-  const hypervisor: Hypervisor = {
-    kind: 'loop',
-    vms,
-    hasPciAddresses: false,
-    attachments: () => loops.attachments(),
+  const hypervisor = changedHypervisor(loops, {
     reconfigure(vm, changes, signal) {
       steps.push(...changes.map((change) => change.do));
       return loops.reconfigure(vm, changes, signal);
     },
-  };
+  });
   const commands = await startCommands(t, {
     datastores: { local: at.path('ds') },
     hypervisor,

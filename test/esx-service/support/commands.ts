@@ -16,7 +16,11 @@ import { detach } from '../../../esx-service/service/commands/detach.ts';
 import { get } from '../../../esx-service/service/commands/get.ts';
 import { remove } from '../../../esx-service/service/commands/remove.ts';
 import { Datastores } from '../../../esx-service/service/datastores.ts';
+import { InFlight } from '../../../esx-service/service/in-flight.ts';
+import { lookAfter } from '../../../esx-service/service/look-after.ts';
+import { PowerWatch } from '../../../esx-service/service/power-watch.ts';
 import { readCatalog } from '../../../esx-service/service/read-catalog.ts';
+import { Reconfigurations } from '../../../esx-service/service/reconfigurations.ts';
 import type { Guest, Service } from '../../../esx-service/service/service.ts';
 import type { Args, Reply, Volume } from '../../../native/channel/contract.ts';
 import { mebibyte, type Place, place } from './place.ts';
@@ -26,12 +30,14 @@ export const vms = ['alpha', 'beta'].map((name) => ({ id: name, name }));
 
 export interface Commands {
   readonly service: Service;
+  /** What power events started. */
+  readonly inFlight: InFlight;
   readonly leftovers: readonly string[];
   readonly create: (name: string, options?: Partial<Args<'create'>>, context?: Partial<Context>) => Promise<Volume>;
   readonly clone: (name: string, source: string, options?: Partial<Args<'create'>>) => Promise<Volume>;
   readonly attach: (name: string, context?: Partial<Context>) => Promise<Reply<'attach'>>;
   readonly detach: (name: string, told?: Partial<Args<'detach'>>, context?: Partial<Context>) => Promise<void>;
-  readonly remove: (name: string) => Promise<void>;
+  readonly remove: (name: string, context?: Partial<Context>) => Promise<void>;
   readonly get: (name: string) => Volume;
   readonly record: (name: string) => VolumeRecord | undefined;
   /** As if the process had died: nothing is detached. */
@@ -50,6 +56,9 @@ export interface CommandsOptions {
   readonly logger?: Logger;
   readonly wrap?: (datastore: Datastore) => Datastore;
   readonly now?: () => Date;
+  /** For calls to the hypervisor. */
+  readonly timeoutMs?: number;
+  readonly askTimeoutMs?: number;
 }
 
 const emptyDisk = {
@@ -75,12 +84,21 @@ export async function startCommands(t: ExecutionContext, options: CommandsOption
   };
   t.teardown(end);
   const datastores = new Datastores(opened.map(wrap));
-  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger);
+  const { timeoutMs = 60_000, askTimeoutMs = 10_000 } = options;
+  const inFlight = new InFlight();
+  const locks = new KeyedLock();
+  const power = PowerWatch.open({ hypervisor, inFlight, logger, timeoutMs });
+  t.teardown(() => power[Symbol.dispose]());
+  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
   const service: Service = {
     catalog,
-    locks: new KeyedLock(),
+    locks,
     datastores,
     hypervisor,
+    reconfigurations: new Reconfigurations({ hypervisor, locks, logger, timeoutMs }),
+    power,
+    doubts: new Set(),
+    askTimeoutMs,
     authorise: () => undefined,
     logger,
     version: 'test',
@@ -88,10 +106,14 @@ export async function startCommands(t: ExecutionContext, options: CommandsOption
     now: options.now ?? (() => new Date()),
     newUuid: randomUUID,
   };
-  return { ...bind(service, Object.keys(options.datastores)[0] ?? ''), service, leftovers, end };
+  power.start((vm, signal) => lookAfter(service, vm, signal));
+  return { ...bind(service, Object.keys(options.datastores)[0] ?? ''), service, inFlight, leftovers, end };
 }
 
-function bind(service: Service, defaultDatastore: string): Omit<Commands, 'service' | 'leftovers' | 'end'> {
+function bind(
+  service: Service,
+  defaultDatastore: string,
+): Omit<Commands, 'service' | 'inFlight' | 'leftovers' | 'end'> {
   const guest = (vm = 'alpha'): Guest => ({ vm: { id: vm, name: vm }, defaultDatastore });
   const context = ({ key = randomUUID(), signal = never }: Partial<Context> = {}): Context => ({ vm: '', key, signal });
   return {
@@ -106,8 +128,8 @@ function bind(service: Service, defaultDatastore: string): Omit<Commands, 'servi
       const args = { isFormatted: false, isClonePrepared: false, ...told, name };
       await detach(service, guest(given?.vm), args, context(given));
     },
-    remove: async (name) => {
-      await remove(service, guest(), { name }, context());
+    remove: async (name, given) => {
+      await remove(service, guest(given?.vm), { name }, context(given));
     },
     get: (name) => get(service, guest(), { name }).volume,
     record: (name) => service.catalog.find(service.datastores.resolve(name, defaultDatastore).full),
@@ -133,6 +155,20 @@ export async function startLocal(t: ExecutionContext): Promise<Started> {
     return await startCommands(t, { datastores: { local: ds } });
   };
   return { at, ds, commands, restart };
+}
+
+/** The hypervisor with some of what it does replaced. */
+export function changedHypervisor(hypervisor: Hypervisor, change: Partial<Hypervisor>): Hypervisor {
+  return {
+    kind: hypervisor.kind,
+    vms: hypervisor.vms,
+    hasPciAddresses: hypervisor.hasPciAddresses,
+    hasOneTaskPerVm: hypervisor.hasOneTaskPerVm,
+    attachments: (signal) => hypervisor.attachments(signal),
+    reconfigure: (vm, changes, signal) => hypervisor.reconfigure(vm, changes, signal),
+    watchPower: (listener) => hypervisor.watchPower(listener),
+    ...change,
+  };
 }
 
 /** The datastore with some of what it does replaced. */
