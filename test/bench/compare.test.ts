@@ -1,5 +1,6 @@
 import test from 'ava';
-import { compareCycles, compareSteps } from './compare.ts';
+import { compareCycles, compareDisturbed, compareSteps } from './compare.ts';
+import type { Disturbed } from './figures.ts';
 import type { Batch } from './floor.ts';
 import { median, summary } from './statistics.ts';
 import { StepTimes } from './step-times.ts';
@@ -57,6 +58,25 @@ test('bench verdicts: requests with other commands than the design says are name
   ];
   const [row] = rowsOf({ commands });
   t.like(row, { isMet: false, product: 'Get {"get":1}' });
+});
+
+test('bench comparison: a disturbance is the median of what each round found, not of all rounds together', (t) => {
+  const rounds = [1, 1, 50].map((drift) => ({ idle: [drift], loaded: [2 * drift] }));
+  t.deepEqual(compareDisturbed(rounds, 'p99'), { idleMs: 1, loadedMs: 2, ratio: 2, samples: 3 });
+});
+
+test('bench verdicts: readers are judged by what their number grows by, and only those of the product', (t) => {
+  const found = (ratio: number): Disturbed => ({ idleMs: 1, loadedMs: ratio, ratio, samples: 1 });
+  const at = { mounts: 'waiting', list: found(1.5), get: found(1.6), mountsPerSecond: 0, clonesEnded: 0 } as const;
+  const beside = [
+    { server: 'apart', ...at },
+    { server: 'nothing', ...at },
+  ] as const;
+  const rows = rowsOf({ readers: { volumes: 1000, clones: 32, mounts: 100, beside } });
+  t.deepEqual(
+    rows.map(({ isMet }) => isMet),
+    [true, false, undefined, undefined, undefined],
+  );
 });
 
 test('bench table: columns are aligned, and a missed target stands out', (t) => {

@@ -1,5 +1,5 @@
 /** Rounds of floor and product side by side, boiled down. Pure. */
-import type { Compared, CyclesAt } from './figures.ts';
+import type { Compared, CyclesAt, Disturbed } from './figures.ts';
 import type { Batch } from './floor.ts';
 import { median, summary } from './statistics.ts';
 import { type Step, steps } from './step-times.ts';
@@ -46,4 +46,19 @@ export function compareCycles(clients: number, rounds: readonly Round[]): Cycles
 /** Whole cycles only: one whose remove succeeded. */
 function perSecond(batch: Batch): number {
   return batch.steps.remove.length / batch.wallSeconds;
+}
+
+export interface DisturbedRound {
+  readonly idle: readonly number[];
+  readonly loaded: readonly number[];
+}
+
+export function compareDisturbed(rounds: readonly DisturbedRound[], at: 'p50' | 'p99'): Disturbed {
+  const times = rounds.map(({ idle, loaded }) => ({ idle: summary(idle), loaded: summary(loaded) }));
+  return {
+    idleMs: median(times.map(({ idle }) => idle[at])),
+    loadedMs: median(times.map(({ loaded }) => loaded[at])),
+    ratio: median(times.map(({ idle, loaded }) => loaded[at] / idle[at])),
+    samples: times.reduce((sum, { loaded }) => sum + loaded.n, 0),
+  };
 }

@@ -18,8 +18,8 @@ export class DriverClient implements Disposable {
   get = (name: string): Promise<number> => this.#ask('/VolumeDriver.Get', JSON.stringify({ Name: name }));
   path = (name: string): Promise<number> => this.#ask('/VolumeDriver.Path', JSON.stringify({ Name: name }));
   remove = (name: string): Promise<number> => this.#ask('/VolumeDriver.Remove', JSON.stringify({ Name: name }));
-  create = (name: string): Promise<number> =>
-    this.#ask('/VolumeDriver.Create', JSON.stringify({ Name: name, Opts: { size: '100mb' } }));
+  create = (name: string, options: Readonly<Record<string, string>> = { size: '100mb' }): Promise<number> =>
+    this.#ask('/VolumeDriver.Create', JSON.stringify({ Name: name, Opts: options }));
   mount = (name: string, id: string): Promise<number> =>
     this.#ask('/VolumeDriver.Mount', JSON.stringify({ Name: name, ID: id }));
   unmount = (name: string, id: string): Promise<number> =>
@@ -32,14 +32,22 @@ export class DriverClient implements Disposable {
   }
 
   /** Commands sent to the service so far, by name. */
-  async commandCounts(): Promise<ReadonlyMap<string, number>> {
-    const { body } = await this.#connection.ask('GET', '/metrics');
-    const lines = body.toString().matchAll(/^vmdk_plugin_channel_commands_total\{command="(\w+)"\} (\d+)/gm);
-    return new Map([...lines].map(([, command = '', count]) => [command, Number(count)]));
+  commandCounts(): Promise<ReadonlyMap<string, number>> {
+    return this.#metric(/^vmdk_plugin_channel_commands_total\{command="(\w+)"\} (\d+)/gm);
+  }
+
+  /** Requests of Docker that are being worked on, by verb. */
+  inFlight(): Promise<ReadonlyMap<string, number>> {
+    return this.#metric(/^vmdk_plugin_requests_in_flight\{verb="(\w+)"\} (\d+)/gm);
   }
 
   [Symbol.dispose](): void {
     this.#connection[Symbol.dispose]();
+  }
+
+  async #metric(line: RegExp): Promise<ReadonlyMap<string, number>> {
+    const { body } = await this.#connection.ask('GET', '/metrics');
+    return new Map([...body.toString().matchAll(line)].map(([, label = '', count]) => [label, Number(count)]));
   }
 
   async #ask(path: string, body: string): Promise<number> {

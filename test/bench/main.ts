@@ -7,19 +7,20 @@
  *   --quick   a few of everything in about twenty seconds: shows that it works, not how fast
  *   --json    all figures
  *   --dir     where the disks are; a real file system, not one in memory
- *   --only    of start, footprint, steps, cycles, commands, reads, docker
+ *   --only    of start, footprint, steps, cycles, commands, reads, readers, scale, batch, docker
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deadline } from '../../common/deadline.ts';
 import { messageOf } from '../../common/fault.ts';
 import { mkfsArguments, mkfsTool } from '../../plugin/adapters/mkfs.ts';
+import type { Bench } from './bench.ts';
 import type { Figures } from './figures.ts';
 import { Floor } from './floor.ts';
 import { describeMachine, load, type Machine } from './machine.ts';
+import { measureBatch } from './measure-batch.ts';
 import { measureDocker } from './measure-docker.ts';
 import {
-  type Bench,
   measureCommands,
   measureCycles,
   measureFootprint,
@@ -27,12 +28,15 @@ import {
   measureStart,
   measureSteps,
 } from './measure-plugin.ts';
+import { measureReaders } from './measure-readers.ts';
+import { measureScale } from './measure-scale.ts';
 import { type Part, readSettings, type Settings } from './settings.ts';
 import { tableOf } from './table.ts';
 import { TestBed } from './test-bed.ts';
 import { rowsOf } from './verdicts.ts';
 
-const wholeRunMs = 15 * 60_000;
+const wholeRunMs = 25 * 60_000;
+const batchedAttaches = 32;
 const mkfs = [mkfsTool('ext4'), ...mkfsArguments('ext4', 'bench', 'DEVICE')];
 
 const stopped = new AbortController();
@@ -77,6 +81,9 @@ async function measure(bench: Bench, parts: readonly Part[]): Promise<Figures> {
     cycles: () => measureCycles(bench),
     commands: () => measureCommands(bench),
     reads: () => measureReads(bench),
+    readers: () => measureReaders(bench),
+    scale: () => measureScale(bench),
+    batch: () => measureBatch(batchedAttaches, bench.signal),
     docker: () => measureDocker(bench.counts.dockerRounds, mkfs, bench.signal),
   };
   const figures: Partial<Record<Part, unknown>> = {};

@@ -1,22 +1,13 @@
 /** What is measured through the plugin's own socket, most of it in turns with the floor. */
 import { pause } from '../../common/deadline.ts';
+import { type Bench, connect, startSeeded } from './bench.ts';
 import { compareCycles, compareSteps, type Round } from './compare.ts';
-import type { DriverClient } from './driver-client.ts';
 import type { CommandsOf, CyclesAt, Figures, Footprint, ReadsWith } from './figures.ts';
-import type { BatchRequest, Floor } from './floor.ts';
+import type { BatchRequest } from './floor.ts';
 import { Product } from './product.ts';
-import { seedDatastore, seededName } from './seed-datastore.ts';
-import type { Counts } from './settings.ts';
+import { seededName } from './seed-datastore.ts';
 import { type Summary, summary } from './statistics.ts';
-import type { TestBed } from './test-bed.ts';
 import { liveVolumes } from './volume-life.ts';
-
-export interface Bench {
-  readonly bed: TestBed;
-  readonly floor: Floor;
-  readonly counts: Counts;
-  readonly signal: AbortSignal;
-}
 
 /** With an empty datastore. The first start is not counted: it writes the compiler's cache. */
 export async function measureStart({ bed, counts, signal }: Bench): Promise<Summary> {
@@ -138,21 +129,4 @@ async function repeated({ signal }: Bench, count: number, ask: (turn: number) =>
   }
   signal.throwIfAborted();
   return summary(times);
-}
-
-/** A datastore that is in use has volumes. */
-function startSeeded({ bed, signal }: Bench, name: string, volumes = 100): Promise<Product> {
-  seedDatastore(`${bed.path(name)}/datastore`, volumes);
-  return Product.start(bed, name, signal);
-}
-
-async function connect(
-  product: Product,
-  count: number,
-): Promise<Disposable & { readonly all: readonly DriverClient[] }> {
-  using opened = new DisposableStack();
-  const all: DriverClient[] = [];
-  for (let number = 0; number < count; number++) all.push(opened.use(await product.client()));
-  const stack = opened.move();
-  return { all, [Symbol.dispose]: () => stack.dispose() };
 }

@@ -28,7 +28,8 @@ export async function startNoopDriver(socketPath: string, mountpoint: string): P
         return { Mountpoint: mountpoint, Err: '' };
     }
   };
-  const server = createServer((request, response) => {
+  // As ours, it keeps connections on which nothing is asked for a while.
+  const server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
     void text(request).then((body) => {
       const { Name = '' } = JSON.parse(body === '' ? '{}' : body) as { Name?: string };
       response.end(JSON.stringify(answer(request.url ?? '', Name)));

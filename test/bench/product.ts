@@ -1,105 +1,118 @@
 /**
- * The plugin as users run it: a process of its own in embedded mode, asked through its socket. Invariant: it has ended
- * when this was disposed.
+ * The product as users run it, asked through the plugin's socket: embedded, in one process, or with the service apart
+ * from the plugin. Invariant: its processes have ended when this was disposed.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deadline, pause } from '../../common/deadline.ts';
-import { Daemon } from '../docker/harness/daemon.ts';
 import { DriverClient } from './driver-client.ts';
+import { KeepAliveClient } from './keep-alive-client.ts';
+import { MeasuredProcess, type ProcessSetup, type ProcessState } from './measured-process.ts';
 import type { TestBed } from './test-bed.ts';
 
-const program = join(import.meta.dirname, '../../bin/vmdk-plugin');
-const startTimeoutMs = 30_000;
+const programs = join(import.meta.dirname, '../../bin');
 
-/** What the kernel says of the process. */
-export interface ProcessState {
-  readonly rssMib: number;
-  readonly descriptors: number;
-  readonly threads: number;
+export type Form = 'embedded' | 'apart';
+
+export interface ProductOptions extends Pick<ProcessSetup, 'toolFolder' | 'isProbed'> {
+  readonly form?: Form;
+}
+
+interface Started {
+  readonly startMs: number;
+  readonly socket: string;
+  readonly plugin: MeasuredProcess;
+  /** Absent when embedded. */
+  readonly service: { readonly process: MeasuredProcess; readonly startMs: number } | undefined;
+  readonly signal: AbortSignal;
 }
 
 export class Product implements AsyncDisposable {
-  /** From the start of the process to its first answer. */
+  /** From the start of the plugin's process to its first answer. */
   readonly startMs: number;
-  readonly #socket: string;
-  readonly #daemon: Daemon;
+  readonly socket: string;
+  readonly plugin: MeasuredProcess;
+  readonly service: Started['service'];
   readonly #signal: AbortSignal;
 
-  private constructor(setup: { startMs: number; socket: string; daemon: Daemon; signal: AbortSignal }) {
-    this.startMs = setup.startMs;
-    this.#socket = setup.socket;
-    this.#daemon = setup.daemon;
-    this.#signal = setup.signal;
+  private constructor({ startMs, socket, plugin, service, signal }: Started) {
+    this.startMs = startMs;
+    this.socket = socket;
+    this.plugin = plugin;
+    this.service = service;
+    this.#signal = signal;
   }
 
   /** @param name of the folder, in the bed's, that holds its files; a datastore may be in it already */
-  static async start(bed: TestBed, name: string, signal: AbortSignal): Promise<Product> {
+  static async start(
+    bed: TestBed,
+    name: string,
+    signal: AbortSignal,
+    { form = 'embedded', ...how }: ProductOptions = {},
+  ): Promise<Product> {
     const folder = bed.path(name);
-    const at = (file: string): string => join(folder, file);
-    for (const inner of ['mounts', 'state', 'datastore']) await mkdir(at(inner), { recursive: true });
-    const command = [
-      program,
-      ...['--embedded', '--log-level', 'warn', '--socket', at('plugin.sock'), '--mount-root', at('mounts')],
-      ...['--state-dir', at('state'), '--datastore', at('datastore'), '--admin-socket', at('admin.sock')],
-    ] as const;
+    const socket = join(folder, 'plugin.sock');
+    for (const inner of ['mounts', 'state', 'datastore']) await mkdir(join(folder, inner), { recursive: true });
+    await using opened = new AsyncDisposableStack();
+    const service = form === 'apart' ? await startService(bed, { ...how, folder }, signal) : undefined;
+    if (service) opened.use(service.process);
+    const command = [join(programs, 'vmdk-plugin'), ...pluginArguments(folder, form)] as const;
     const since = performance.now();
-    const daemon = await Daemon.start({
-      name: 'vmdk-plugin',
-      command: bed.inside(command),
-      env: productEnvironment(),
-      logFile: at('plugin.log'),
-    });
-    try {
-      await firstAnswer(at('plugin.sock'), daemon, signal);
-      return new Product({ startMs: performance.now() - since, socket: at('plugin.sock'), daemon, signal });
-    } catch (error) {
-      const log = await daemon.logTail();
-      await daemon.stop();
-      throw new Error(`the plugin did not start:\n${log}`, { cause: error });
-    }
+    const answers = async (within: AbortSignal): Promise<void> => {
+      using client = await DriverClient.open(socket, within);
+      await client.activate();
+    };
+    const plugin = await MeasuredProcess.start(bed, { ...how, name: 'vmdk-plugin', command, folder }, answers, signal);
+    opened.move();
+    return new Product({ startMs: performance.now() - since, socket, plugin, service, signal });
   }
 
   client(): Promise<DriverClient> {
-    return DriverClient.open(this.#socket, this.#signal);
+    return DriverClient.open(this.socket, this.#signal);
   }
 
-  async state(): Promise<ProcessState> {
-    const of = (file: string): string => `/proc/${String(this.#daemon.pid)}/${file}`;
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(of('status'), 'utf8'))?.[1];
-    const [descriptors, threads] = await Promise.all([readdir(of('fd')), readdir(of('task'))]);
-    return { rssMib: Number(kib) / 1024, descriptors: descriptors.length, threads: threads.length };
+  /** The plugin's. */
+  state(): Promise<ProcessState> {
+    return this.plugin.state();
   }
 
-  /** What it said is shown when it said anything at all: at this log level it should not. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#daemon.stop();
-    const said = await this.#daemon.logTail(5);
-    if (said !== '') console.error(`the plugin logged:\n${said}`);
+    await this.plugin[Symbol.asyncDispose]();
+    await this.service?.process[Symbol.asyncDispose]();
   }
 }
 
-/** Variables of our own name are configuration to it. */
-function productEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VMDK_')));
+const serviceSocket = (folder: string): string => join(folder, 'vm.sock');
+
+function pluginArguments(folder: string, form: Form): readonly string[] {
+  const at = (file: string): string => join(folder, file);
+  return [
+    ...['--log-level', 'warn', '--socket', at('plugin.sock'), '--mount-root', at('mounts'), '--state-dir', at('state')],
+    ...(form === 'embedded'
+      ? ['--embedded', '--datastore', at('datastore'), '--admin-socket', at('admin.sock')]
+      : ['--service', `unix://${serviceSocket(folder)}`]),
+  ];
 }
 
-async function firstAnswer(socket: string, daemon: Daemon, signal: AbortSignal): Promise<void> {
-  using limit = deadline(startTimeoutMs, 'the start of the plugin', signal);
-  for (;;) {
-    if (!daemon.isRunning) throw new Error(`it ended with ${await daemon.ended}`);
-    try {
-      using client = await DriverClient.open(socket, limit.signal);
-      await client.activate();
-      return;
-    } catch (error) {
-      limit.signal.throwIfAborted();
-      if (!isNotThereYet(error)) throw error;
-    }
-    await pause(1, limit.signal);
-  }
-}
-
-function isNotThereYet(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ECONNREFUSED');
+async function startService(
+  bed: TestBed,
+  how: Pick<ProcessSetup, 'toolFolder' | 'isProbed' | 'folder'>,
+  signal: AbortSignal,
+): Promise<Started['service']> {
+  const { folder } = how;
+  const socket = serviceSocket(folder);
+  const file = join(folder, 'service.json');
+  const config = {
+    datastores: { local: join(folder, 'datastore') },
+    vms: [{ name: 'this-machine', socket }],
+    adminSocket: join(folder, 'admin.sock'),
+    logLevel: 'warn',
+  };
+  await writeFile(file, JSON.stringify(config));
+  const command = [join(programs, 'vmdkopsd'), '--config', file] as const;
+  const since = performance.now();
+  const listens = async (within: AbortSignal): Promise<void> => {
+    using _client = await KeepAliveClient.open(socket, within);
+  };
+  const process = await MeasuredProcess.start(bed, { ...how, name: 'vmdkopsd', command }, listens, signal);
+  return { process, startMs: performance.now() - since };
 }

@@ -2,8 +2,8 @@
  * A datastore with many volumes, before the service opens it: the files that its own code would have written, without
  * the flush of each, which a benchmark of reads need not wait for.
  */
-import { randomUUID } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseVolumeName } from '../../common/names.ts';
 import { writeDescriptor } from '../../esx-service/core/descriptor.ts';
@@ -11,23 +11,43 @@ import { newDiskUuid } from '../../esx-service/core/disk-uuid.ts';
 import { writeMetadata } from '../../esx-service/core/metadata.ts';
 import { descriptorFile, extentFile, metadataFile } from '../../esx-service/core/volume-files.ts';
 
-const sizeBytes = 100 * 1024 ** 2;
+const emptyBytes = 100 * 1024 ** 2;
 
 export const seededName = (number: number): string => `volume-${String(number).padStart(5, '0')}`;
 
 /** @param datastore the folder that the plugin gets as its datastore */
 export function seedDatastore(datastore: string, count: number): void {
-  const folder = join(datastore, 'dockvols/_DEFAULT');
+  const folder = folderOf(datastore);
   mkdirSync(folder, { recursive: true });
-  for (let number = 0; number < count; number++) writeVolume(folder, seededName(number));
+  for (let number = 0; number < count; number++) {
+    writeFileSync(extentOf(folder, seededName(number)), '', { flag: 'wx', mode: 0o600 });
+    truncateSync(extentOf(folder, seededName(number)), emptyBytes);
+    writeVolume(folder, seededName(number), emptyBytes);
+  }
 }
 
-function writeVolume(folder: string, text: string): void {
+/** One more volume, all of it data. */
+export function seedFullVolume(datastore: string, name: string, sizeBytes: number): void {
+  const folder = folderOf(datastore);
+  const piece = randomBytes(1024 ** 2);
+  const extent = openSync(extentOf(folder, name), 'wx', 0o600);
+  for (let offset = 0; offset < sizeBytes; offset += piece.length) writeSync(extent, piece);
+  fsyncSync(extent);
+  closeSync(extent);
+  writeVolume(folder, name, sizeBytes);
+}
+
+function folderOf(datastore: string): string {
+  return join(datastore, 'dockvols/_DEFAULT');
+}
+
+function extentOf(folder: string, name: string): string {
+  return join(folder, extentFile(parseVolumeName(name)));
+}
+
+function writeVolume(folder: string, text: string, sizeBytes: number): void {
   const name = parseVolumeName(text);
   const uuid = newDiskUuid(randomUUID());
-  const extent = openSync(join(folder, extentFile(name)), 'wx', 0o600);
-  ftruncateSync(extent, sizeBytes);
-  closeSync(extent);
   const metadata = writeMetadata({
     uuid,
     isNamedInFull: false,

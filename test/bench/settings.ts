@@ -2,7 +2,18 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-export const parts = ['start', 'footprint', 'steps', 'cycles', 'commands', 'reads', 'docker'] as const;
+export const parts = [
+  'start',
+  'footprint',
+  'steps',
+  'cycles',
+  'commands',
+  'reads',
+  'readers',
+  'scale',
+  'batch',
+  'docker',
+] as const;
 export type Part = (typeof parts)[number];
 
 export interface Counts {
@@ -18,7 +29,34 @@ export interface Counts {
   readonly gets: number;
   /** Sizes of the catalog, and how many lists are asked of each. */
   readonly lists: ReadonlyMap<number, number>;
+  readonly readers: ReaderCounts;
+  readonly scale: ScaleCounts;
   readonly dockerRounds: number;
+}
+
+export interface ReaderCounts {
+  readonly volumes: number;
+  /** Who ask. */
+  readonly clients: number;
+  readonly rounds: number;
+  /** How long they ask, idle and under each load. */
+  readonly windowMs: number;
+  readonly clones: number;
+  readonly mounts: number;
+  /** Enough data in what is cloned that the clones outlast the window. */
+  readonly sourceBytes: number;
+}
+
+export interface ScaleCounts {
+  readonly few: number;
+  readonly many: number;
+  readonly starts: number;
+  readonly lists: number;
+  readonly rounds: number;
+  readonly volumesPerRound: number;
+  /** Of the volume that is created and cloned while others list. */
+  readonly bigSize: string;
+  readonly bigRounds: number;
 }
 
 export interface Settings {
@@ -49,6 +87,25 @@ const full: Counts = {
     [100, 1000],
     [10_000, 100],
   ]),
+  readers: {
+    volumes: 1000,
+    clients: 8,
+    rounds: 5,
+    windowMs: 3000,
+    clones: 32,
+    mounts: 100,
+    sourceBytes: 256 * 1024 ** 2,
+  },
+  scale: {
+    few: 100,
+    many: 10_000,
+    starts: 3,
+    lists: 200,
+    rounds: 10,
+    volumesPerRound: 10,
+    bigSize: '2gb',
+    bigRounds: 3,
+  },
   dockerRounds: 40,
 };
 
@@ -71,6 +128,16 @@ const quick: Counts = {
     [100, 50],
     [2_000, 5],
   ]),
+  readers: {
+    volumes: 1000,
+    clients: 8,
+    rounds: 1,
+    windowMs: 400,
+    clones: 8,
+    mounts: 25,
+    sourceBytes: 32 * 1024 ** 2,
+  },
+  scale: { few: 100, many: 1_000, starts: 1, lists: 20, rounds: 2, volumesPerRound: 4, bigSize: '128mb', bigRounds: 1 },
   dockerRounds: 1,
 };
 

@@ -1,5 +1,5 @@
 /** A table for a terminal. Pure. */
-import type { Row } from './verdicts.ts';
+import type { Row } from './rows.ts';
 
 const titles = ['measure', 'product p50 / p99', 'floor, peer or detail', 'ratio', 'target', ''] as const;
 

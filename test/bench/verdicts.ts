@@ -1,28 +1,18 @@
 /** The figures as rows of a table, with what was aimed at. Pure. A row without a target is for information. */
 import type { Compared, CommandsOf, CyclesAt, DockerFigures, Figures, Footprint, ReadsWith } from './figures.ts';
 import type { Summary } from './statistics.ts';
+import { ms, type Row, row, short, type Target } from './rows.ts';
+import { batchRow, readerRows, scaleRows } from './service-verdicts.ts';
 import type { Step } from './step-times.ts';
-
-export interface Row {
-  readonly measure: string;
-  readonly product: string;
-  /** The floor's, or the peer's, of the same run. */
-  readonly other: string;
-  readonly ratio: string;
-  readonly target: string;
-  readonly isMet: boolean | undefined;
-}
-
-interface Target {
-  readonly text: string;
-  readonly isMet: boolean;
-}
 
 export function rowsOf(figures: Figures): readonly Row[] {
   return [
     ...(figures.steps ? stepRows(figures.steps) : []),
     ...(figures.cycles ? cycleRows(figures.cycles) : []),
     ...(figures.reads ?? []).flatMap(readRows),
+    ...(figures.readers ? readerRows(figures.readers) : []),
+    ...(figures.scale ? scaleRows(figures.scale) : []),
+    ...(figures.batch ? [batchRow(figures.batch)] : []),
     ...(figures.commands ? [commandRow(figures.commands)] : []),
     ...(figures.docker ? dockerRows(figures.docker) : []),
     ...(figures.start ? [startRow(figures.start)] : []),
@@ -130,19 +120,4 @@ function footprintRows({ idle, warm, halfway, after, cycles }: Footprint): reado
       },
     ),
   ];
-}
-
-function row(measure: string, product: string, other = '', ratio = '', target?: Target): Row {
-  return { measure, product, other, ratio, target: target?.text ?? '', isMet: target?.isMet };
-}
-
-/** Median and 99th percentile. */
-function ms({ p50, p99 }: Summary): string {
-  return `${short(p50)} / ${short(p99)}`;
-}
-
-/** Three digits that count. */
-function short(value: number): string {
-  const size = Math.abs(value);
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
