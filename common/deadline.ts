@@ -8,6 +8,9 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
+/** When each signal made here is aborted at the latest, by the clock of `performance`. */
+const ends = new WeakMap<AbortSignal, number>();
+
 /**
  * @param ms after how many milliseconds the signal aborts
  * @param what the work that is limited, for the message: "attaching db@local"
@@ -23,6 +26,8 @@ export function deadline(ms: number, what: string, parent?: AbortSignal): Deadli
   };
   if (parent?.aborted) follow();
   else parent?.addEventListener('abort', follow, { once: true });
+  const parentEnd = parent ? ends.get(parent) : undefined;
+  ends.set(controller.signal, Math.min(performance.now() + ms, parentEnd ?? Infinity));
   return {
     signal: controller.signal,
     [Symbol.dispose]() {
@@ -30,6 +35,15 @@ export function deadline(ms: number, what: string, parent?: AbortSignal): Deadli
       parent?.removeEventListener('abort', follow);
     },
   };
+}
+
+/**
+ * How long whoever uses the signal still has: not below 0, and no longer than any parent's limit that is known.
+ * Undefined for a signal that `deadline` did not make.
+ */
+export function remainingMs(signal: AbortSignal): number | undefined {
+  const end = ends.get(signal);
+  return end === undefined ? undefined : Math.max(0, end - performance.now());
 }
 
 /** Waits; rejects with the signal's reason when it is aborted first. The timer ends with the wait. */

@@ -1,21 +1,22 @@
 /**
  * One connection to the service, from hello to its end. Invariants: a reply reaches only the call whose id it bears; a
  * reply without a call, or one that the contract does not know, ends the connection; an abandoned call's reply goes
- * nowhere, and its place is taken until that reply; a peer that went silent is noticed within the keep-alive's limits.
+ * nowhere but to `onAnswered`; each command sent says how long its caller still waits; a peer that went silent is
+ * noticed within the keep-alive's limits.
  */
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
-import { abortable } from '../../common/deadline.ts';
+import { abortable, remainingMs } from '../../common/deadline.ts';
 import { Fault } from '../../common/fault.ts';
 import type { Logger } from '../../common/logging.ts';
-import { changes } from './changing-commands.ts';
 import type { CommandCounters } from './command-counters.ts';
+import { changes } from './command-traits.ts';
 import { Connection } from './connection.ts';
 import {
   type Args,
   type ChannelEvent,
-  type CommandName,
   commands,
+  maxWithinMs,
   protocolVersion,
   type Reply,
   responseSchema,
@@ -23,7 +24,7 @@ import {
 import { Delivery } from './delivery.ts';
 import { encodeFrame } from './frame.ts';
 import { describeIssues } from './issues.ts';
-import type { PendingCall } from './pending-call.ts';
+import { noteSent, type PendingCall, type Request } from './pending-call.ts';
 
 export interface KeepAlive {
   /** Silence after which the peer is pinged, and how long it may take to answer. */
@@ -39,15 +40,19 @@ export interface ClientConnectionOptions {
   readonly nextId: () => number;
   readonly newKey: () => string;
   readonly onEvent: (event: ChannelEvent) => void;
-  /** A reply came, and a place is free. */
-  readonly onAnswered: (command: CommandName) => void;
+  /** The reply to a call came, and was handed over unless the call was abandoned. */
+  readonly onAnswered: (call: PendingCall) => void;
+  /** The service refuses a call for now; it is neither answered nor on its way any more. */
+  readonly onBusy: (call: PendingCall, fault: Fault) => void;
+  /** A command was answered, a ping too; before any of the two above. */
+  readonly onAlive: () => void;
   readonly counters: CommandCounters;
 }
 
 interface InFlight {
-  readonly call: PendingCall;
-  /** Hello and pings: they take no place, and are not repeated. */
-  readonly isOurs: boolean;
+  readonly request: Request;
+  /** The request as a call; undefined for hello and pings, which take no place and are not repeated. */
+  readonly call: PendingCall | undefined;
   isAbandoned: boolean;
 }
 
@@ -64,7 +69,6 @@ export class ClientConnection {
   /** Fires after a silence; every message winds it up again. */
   #idleTimer: NodeJS.Timeout | undefined;
   #silenceTimer: NodeJS.Timeout | undefined;
-  #ours = 0;
 
   constructor(stream: Duplex, options: ClientConnectionOptions) {
     this.#options = options;
@@ -81,15 +85,11 @@ export class ClientConnection {
     return this.#connection.closed;
   }
 
-  /** Calls sent and not answered, abandoned ones too. */
-  get inFlight(): number {
-    return this.#inFlight.size - this.#ours;
-  }
-
   /** Calls that are neither answered nor abandoned, in the order in which they were sent. */
   unanswered(): PendingCall[] {
-    const waiting = this.#inFlight.values().filter(({ isOurs, isAbandoned }) => !isOurs && !isAbandoned);
-    return waiting.map(({ call }) => call).toArray();
+    return Array.from(this.#inFlight.values(), ({ call, isAbandoned }) => (isAbandoned ? undefined : call)).filter(
+      (call) => call !== undefined,
+    );
   }
 
   /** Rejects with the service's refusal, ProtocolMismatch, HostUnavailable, or the signal's reason. */
@@ -103,7 +103,7 @@ export class ClientConnection {
       );
     };
     this.closed.addEventListener('abort', onClosed, { once: true });
-    this.#send(this.#ourCall('hello', args, resolve, reject), true);
+    this.#send(this.#ourRequest('hello', args, resolve, reject), undefined);
     const reply = (await abortable(promise, signal)) as Reply<'hello'>;
     if (!this.closed.aborted) this.#idleTimer = setTimeout(() => this.#ping(), this.#options.keepAlive.intervalMs);
     return reply;
@@ -111,28 +111,33 @@ export class ClientConnection {
 
   /** @throws Fault InvalidRequest, with nothing sent, when the command is too large */
   send(call: PendingCall): void {
-    this.#send(call, false);
+    this.#send(call, call);
   }
 
-  #send(call: PendingCall, isOurs: boolean): void {
+  #send(request: Request, call: PendingCall | undefined): void {
     const id = this.#options.nextId();
-    const { command: cmd, key, args } = call;
-    const frame = encodeFrame({ v: protocolVersion, id, cmd, key, args });
-    this.#inFlight.set(id, { call, isOurs, isAbandoned: false });
-    this.#ids.set(call, id);
-    if (isOurs) this.#ours += 1;
-    this.#options.counters.add(cmd, call.wasSent ? 'repeated' : 'sent');
-    call.wasSent = true;
+    const { command: cmd, key, args } = request;
+    const frame = encodeFrame({ v: protocolVersion, id, cmd, key, args, withinMs: withinMs(request.signal) });
+    this.#inFlight.set(id, { request, call, isAbandoned: false });
+    this.#options.counters.add(cmd, call?.wasSent ? 'repeated' : 'sent');
+    if (call) {
+      this.#ids.set(call, id);
+      noteSent(call);
+    }
     this.#connection.sendFrame(frame);
   }
 
-  /** Tells the service that nobody waits for the call any more. */
-  abandon(call: PendingCall): void {
+  /**
+   * Tells the service that nobody waits for the call any more.
+   * @returns whether it was on its way: then its reply is still to come
+   */
+  abandon(call: PendingCall): boolean {
     const id = this.#ids.get(call);
     const entry = id === undefined ? undefined : this.#inFlight.get(id);
-    if (!entry || entry.isAbandoned) return;
+    if (!entry || entry.isAbandoned) return false;
     entry.isAbandoned = true;
     this.#connection.send({ v: protocolVersion, cancel: id });
+    return true;
   }
 
   destroy(reason: Fault): void {
@@ -159,34 +164,37 @@ export class ClientConnection {
       this.#reject('the service answered what was not asked');
       return;
     }
+    const { request, call } = entry;
     this.#inFlight.delete(reply.id);
-    this.#ids.delete(entry.call);
-    if (entry.isOurs) this.#ours -= 1;
-    this.#options.counters.add(entry.call.command, 'answered');
+    if (call) this.#ids.delete(call);
+    this.#options.counters.add(request.command, 'answered');
+    if (request.command !== 'hello') this.#options.onAlive();
     if ('error' in reply) this.#refused(entry, new Fault(reply.error.code, reply.error.message));
     else this.#answered(entry, reply.ok);
   }
 
   #answered(entry: InFlight, ok: unknown): void {
-    const { call } = entry;
-    const reply = commands[call.command].ok.safeParse(ok);
+    const { request, call, isAbandoned } = entry;
+    const reply = commands[request.command].ok.safeParse(ok);
     if (!reply.success) {
-      const what = `reply to "${call.command}" that is not understood (${describeIssues(reply.error)})`;
+      const what = `reply to "${request.command}" that is not understood (${describeIssues(reply.error)})`;
       const fault = new Fault('ProtocolMismatch', `${what}; install equal releases in the VM and on the host`);
-      this.#refused(
-        entry,
-        changes(call.command) ? new Fault('OutcomeUnknown', fault.message, { cause: fault }) : fault,
-      );
+      const isUnsure = changes(request.command);
+      this.#refused(entry, isUnsure ? new Fault('OutcomeUnknown', fault.message, { cause: fault }) : fault);
       this.destroy(fault);
       return;
     }
-    if (!entry.isAbandoned) call.resolve(reply.data);
-    this.#options.onAnswered(call.command);
+    if (!isAbandoned) request.resolve(reply.data);
+    if (call) this.#options.onAnswered(call);
   }
 
-  #refused({ call, isAbandoned }: InFlight, fault: Fault): void {
-    if (!isAbandoned) call.reject(fault);
-    this.#options.onAnswered(call.command);
+  #refused({ request, call, isAbandoned }: InFlight, fault: Fault): void {
+    if (call && !isAbandoned && fault.class === 'busy') {
+      this.#options.onBusy(call, fault);
+      return;
+    }
+    if (!isAbandoned) request.reject(fault);
+    if (call) this.#options.onAnswered(call);
   }
 
   #reject(why: string): void {
@@ -198,16 +206,16 @@ export class ClientConnection {
     this.#silenceTimer = setTimeout(() => {
       this.destroy(new Fault('HostUnavailable', `the service did not answer a ping within ${timeoutMs / 1000} s`));
     }, timeoutMs);
-    this.#send(this.#ourCall('ping', {}), true);
+    this.#send(this.#ourRequest('ping', {}), undefined);
   }
 
-  #ourCall(
+  #ourRequest(
     command: 'hello' | 'ping',
     args: unknown,
-    resolve: PendingCall['resolve'] = () => undefined,
-    reject: PendingCall['reject'] = () => undefined,
-  ): PendingCall {
-    return { command, args, key: this.#options.newKey(), isBound: true, wasSent: false, resolve, reject };
+    resolve: Request['resolve'] = () => undefined,
+    reject: Request['reject'] = () => undefined,
+  ): Request {
+    return { command, args, key: this.#options.newKey(), signal: undefined, resolve, reject };
   }
 
   #stop(): void {
@@ -215,6 +223,12 @@ export class ClientConnection {
     clearTimeout(this.#silenceTimer);
     this.#delivery.stop();
   }
+}
+
+/** Rounded up, so that the service does not give a call up before its caller does. */
+function withinMs(signal: AbortSignal | undefined): number | undefined {
+  const leftMs = signal && remainingMs(signal);
+  return leftMs === undefined || leftMs > maxWithinMs ? undefined : Math.max(1, Math.ceil(leftMs));
 }
 
 function schemaOf(message: unknown): (typeof responseSchema.options)[number] {

@@ -1,18 +1,28 @@
 /**
  * The guest's end of the channel: one long-lived connection that many calls share. Invariants: a call ends with its own
- * reply or with a Fault, at the latest when its signal is aborted; calls go out in the order in which they were made;
- * what was sent and not answered is sent again, with the same key, on every new connection until then. Replies and
- * events are handed over in the order in which the service sent them (see `delivery.ts`).
+ * reply or with a Fault, at the latest when its signal is aborted; calls go out in the order in which they were made, as
+ * far as `send-queue.ts` has places; what was sent and not answered is sent again, with the same key, on every new
+ * connection until then, and what was answered Busy is sent again after a pause. What waits is bounded: beyond, calls
+ * are refused. Replies and events are handed over in the order in which the service sent them (see `delivery.ts`).
+ *
+ * A call that was given up gives its place back at once, so that commands for one volume that hang do not keep those for
+ * others waiting; the service bounds what is at work. Not so with `maxInFlight: 1`, which promises that the service never
+ * has two commands at once: there the place is taken until the reply to the call that was given up, or the end of the
+ * connection, and all other calls wait as long as that takes, or until their own signals. Nor is a Busy one waited for
+ * there: it was answered.
  */
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { Fault, faultOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
+import type { Backoff } from './backoff.ts';
+import { BusyPauses } from './busy-pauses.ts';
 import { ClientConnection, type KeepAlive } from './client-connection.ts';
 import { CommandCounters } from './command-counters.ts';
 import type { Args, ChannelEvent, CommandName, Reply } from './contract.ts';
-import { type Backoff, Link } from './link.ts';
-import { givenUp, type PendingCall, unanswered } from './pending-call.ts';
+import { Link } from './link.ts';
+import { givenUp, noteBusy, noteLost, type PendingCall, pendingCall, unanswered } from './pending-call.ts';
+import { SendQueue } from './send-queue.ts';
 import type { Dial } from './transports.ts';
 
 export interface ClientOptions {
@@ -23,10 +33,18 @@ export interface ClientOptions {
   readonly logger: Logger;
   /** Calls on their way at once; 1 is strict lock-step. Hello and keep-alive pings are apart. */
   readonly maxInFlight?: number;
+  /**
+   * Calls that wait at once for a place, a connection, or a service that is not busy: so many long-running ones, and so
+   * many others. Those of a session are not counted.
+   */
+  readonly maxWaiting?: number;
   /** After each hello, before any waiting call goes out: what is called on the session here is sent first. */
   readonly onSession?: (session: ClientSession) => void;
   readonly onEvent?: (event: ChannelEvent) => void;
+  /** Pauses before new connections. */
   readonly backoff?: Backoff;
+  /** Pauses before a call is sent again that was answered Busy. */
+  readonly busyBackoff?: Backoff;
   readonly keepAlive?: KeepAlive;
   /** For a connection and the reply to its hello. */
   readonly connectTimeoutMs?: number;
@@ -43,9 +61,11 @@ export interface ClientSession {
 
 const defaults = {
   maxInFlight: 64,
+  maxWaiting: 4096,
   onSession: () => undefined,
   onEvent: () => undefined,
   backoff: { minMs: 100, maxMs: 5_000 },
+  busyBackoff: { minMs: 20, maxMs: 2_000 },
   keepAlive: { intervalMs: 30_000, timeoutMs: 10_000 },
   connectTimeoutMs: 10_000,
   frameTimeoutMs: 30_000,
@@ -55,13 +75,13 @@ export class ChannelClient implements AsyncDisposable {
   readonly #options: Required<ClientOptions>;
   readonly #counters = new CommandCounters();
   readonly #closing = new AbortController();
-  /** Calls of the session, and all others, in the order in which they are to go out. */
-  readonly #bound = new Set<PendingCall>();
-  #waiting = new Set<PendingCall>();
+  readonly #queue: SendQueue<PendingCall>;
+  readonly #pauses: BusyPauses<PendingCall>;
   readonly #link: Link;
   #connection: ClientConnection | undefined;
   #isSending = false;
   #ids = 0;
+  #arrivals = 0;
   #loop: Promise<void> = Promise.resolve();
 
   /** Starts to connect, and goes on until closed; calls may be made at once. */
@@ -73,6 +93,11 @@ export class ChannelClient implements AsyncDisposable {
 
   private constructor(options: ClientOptions) {
     this.#options = { ...defaults, ...options };
+    this.#queue = new SendQueue(this.#options);
+    this.#pauses = new BusyPauses(this.#options.busyBackoff, (call) => {
+      this.#queue.add(call);
+      this.#pump();
+    });
     this.#link = new Link({
       ...this.#options,
       newConnection: (stream) => this.#newConnection(stream),
@@ -98,7 +123,8 @@ export class ChannelClient implements AsyncDisposable {
 
   /**
    * Waits for a connection if there is none. Rejects with the service's Fault; with HostUnavailable naming the address
-   * when it could not be sent; with a Fault of class *unsure* when a changing command was sent and not answered.
+   * when it could not be sent; with a Fault of class *unsure* when a changing command was sent and not answered; with
+   * Busy when too many wait, or when that was all that the service answered until the signal was aborted.
    */
   call<C extends CommandName>(command: C, args: Args<C>, signal: AbortSignal): Promise<Reply<C>> {
     return this.#call(command, args, signal, undefined);
@@ -126,7 +152,8 @@ export class ChannelClient implements AsyncDisposable {
   ): Promise<Reply<C>> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const isBound = session !== undefined;
-    const call: PendingCall = { command, args, key: randomUUID(), isBound, wasSent: false, resolve, reject };
+    const arrival = (this.#arrivals += 1);
+    const call = pendingCall({ command, args, key: randomUUID(), signal, isBound, arrival, resolve, reject });
     const onAbort = (): void => this.#giveUp(call, signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
@@ -142,38 +169,51 @@ export class ChannelClient implements AsyncDisposable {
   }
 
   #enqueue(call: PendingCall, session: ClientConnection | undefined): void {
-    const obstacle = this.#closing.signal.aborted ? (this.#closing.signal.reason as Fault) : this.#link.refusal;
+    const obstacle = this.#obstacle(call, session);
     if (obstacle) {
       call.reject(obstacle);
-    } else if (session?.closed.aborted) {
-      call.reject(this.#unreachable());
     } else {
-      (session ? this.#bound : this.#waiting).add(call);
+      this.#queue.add(call);
       this.#pump();
     }
+  }
+
+  #obstacle({ command, lane, isBound }: PendingCall, session: ClientConnection | undefined): Fault | undefined {
+    if (this.#closing.signal.aborted) return this.#closing.signal.reason as Fault;
+    if (this.#link.refusal) return this.#link.refusal;
+    if (session?.closed.aborted) return this.#unreachable();
+    if (isBound || !this.#queue.isFull(lane)) return undefined;
+    const many = `${this.#queue.waiting(lane)} commands wait for the service at ${this.#options.address}`;
+    return new Fault('Busy', `${command}: ${many} already; try again later`);
   }
 
   #pump(): void {
     const connection = this.#connection;
     while (connection && this.#isSending && !connection.closed.aborted) {
-      if (connection.inFlight >= this.#options.maxInFlight) return;
-      const [call] = this.#bound.size > 0 ? this.#bound : this.#waiting;
+      const call = this.#queue.take();
       if (!call) return;
-      this.#bound.delete(call);
-      this.#waiting.delete(call);
       try {
         connection.send(call);
       } catch (error) {
+        this.#queue.delete(call);
         call.reject(faultOf(error));
       }
     }
   }
 
   #giveUp(call: PendingCall, reason: unknown): void {
-    this.#bound.delete(call);
-    this.#waiting.delete(call);
-    this.#connection?.abandon(call);
+    this.#pauses.end(call);
+    const isAnswerToCome = this.#connection?.abandon(call) === true;
+    if (!isAnswerToCome || this.#options.maxInFlight > 1) this.#queue.delete(call);
     call.reject(givenUp(call, reason, this.#connection ? undefined : this.#unreachable()));
+    this.#pump();
+  }
+
+  #busy(call: PendingCall, fault: Fault): void {
+    this.#pauses.begin(call, call.busyReplies);
+    noteBusy(call, fault);
+    this.#queue.setAside(call);
+    this.#pump();
   }
 
   #unreachable(): Fault {
@@ -193,8 +233,10 @@ export class ChannelClient implements AsyncDisposable {
       nextId: () => (this.#ids += 1),
       newKey: randomUUID,
       counters: this.#counters,
-      onAnswered: (command) => {
-        if (command !== 'hello') this.#link.isAlive();
+      onAlive: () => this.#link.isAlive(),
+      onBusy: (call, fault) => this.#busy(call, fault),
+      onAnswered: (call) => {
+        this.#queue.delete(call);
         this.#pump();
       },
     });
@@ -219,22 +261,27 @@ export class ChannelClient implements AsyncDisposable {
   #down(connection: ClientConnection): void {
     this.#connection = undefined;
     this.#isSending = false;
+    this.#queue.clearSent();
     const sent = connection.unanswered();
+    sent.forEach(noteLost);
     if (this.#closing.signal.aborted) {
       this.#failAll(this.#closing.signal.reason as Fault, sent);
       return;
     }
-    const unreachable = this.#unreachable();
-    const bound = [...sent.filter(({ isBound }) => isBound), ...this.#bound];
-    this.#bound.clear();
-    this.#waiting = new Set([...sent.filter(({ isBound }) => !isBound), ...this.#waiting]);
-    for (const call of bound) call.reject(unanswered(call, unreachable));
+    for (const call of sent) this.#queue.add(call);
+    const bound = this.#queue.pending().filter(({ isBound }) => isBound);
+    this.#fail(bound, this.#unreachable());
   }
 
   #failAll(reason: Fault, sent: readonly PendingCall[] = []): void {
-    const all = [...sent, ...this.#bound, ...this.#waiting];
-    this.#bound.clear();
-    this.#waiting.clear();
-    for (const call of all) call.reject(unanswered(call, reason));
+    this.#fail([...sent, ...this.#queue.pending()], reason);
+  }
+
+  #fail(calls: readonly PendingCall[], reason: Fault): void {
+    for (const call of calls) {
+      this.#pauses.end(call);
+      this.#queue.delete(call);
+      call.reject(unanswered(call, reason));
+    }
   }
 }

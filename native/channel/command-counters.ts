@@ -4,7 +4,7 @@ import { type CommandName, commandNames } from './contract.ts';
 export interface CommandCount {
   /** Sent for the first time. */
   readonly sent: number;
-  /** Sent again after a lost connection. */
+  /** Sent again, after a lost connection or because the service was busy. */
   readonly repeated: number;
   /** Replies, to whoever still waited. */
   readonly answered: number;

@@ -3,6 +3,10 @@
  * `closed` is aborted no message is handed out or sent; a peer that does not read, or does not finish a frame that it
  * began, costs at most `maxQueuedBytes` and `frameTimeoutMs` and then the connection. It may be idle between frames for
  * as long as it likes. The reason of its end is a Fault, logged once, and the reason of `closed`.
+ *
+ * With `takesTurns`, a peer that sends much is read one chunk in each turn of the event loop, so that it makes no other
+ * peer wait; and one that does not take what it is sent is not read meanwhile, so that it makes us queue no more. Only
+ * one end of a connection may do so: two that wait for each other to read would wait for ever.
  */
 import type { Duplex } from 'node:stream';
 import { Fault, faultOf, messageOf } from '../../common/fault.ts';
@@ -15,16 +19,20 @@ export interface ConnectionOptions {
   readonly frameTimeoutMs?: number;
   /** Output that waits for the peer beyond this ends the connection. */
   readonly maxQueuedBytes?: number;
+  readonly takesTurns?: boolean;
   readonly onMessage: (message: unknown) => void;
 }
 
 const defaults = { frameTimeoutMs: 30_000, maxQueuedBytes: 8 * 1024 * 1024 };
+/** A peer whose bytes come in smaller chunks has no more to read just now. */
+const largeChunkBytes = 32 * 1024;
 
 export class Connection {
   readonly #stream: Duplex;
   readonly #logger: Logger;
   readonly #frameTimeoutMs: number;
   readonly #maxQueuedBytes: number;
+  readonly #takesTurns: boolean;
   readonly #onMessage: (message: unknown) => void;
   readonly #decoder = new FrameDecoder();
   readonly #closing = new AbortController();
@@ -37,6 +45,7 @@ export class Connection {
     this.#logger = options.logger;
     this.#frameTimeoutMs = options.frameTimeoutMs ?? defaults.frameTimeoutMs;
     this.#maxQueuedBytes = options.maxQueuedBytes ?? defaults.maxQueuedBytes;
+    this.#takesTurns = options.takesTurns ?? false;
     this.#onMessage = options.onMessage;
     stream.on('data', (chunk: Buffer) => this.#read(chunk));
     stream.on('end', () => this.#peerEnded());
@@ -74,6 +83,8 @@ export class Connection {
     this.#isEnding = true;
     this.#startTimer('the peer did not take the last messages');
     this.#stream.end(() => this.destroy(reason));
+    // What comes in is dropped, but has to be taken: with bytes unread, closing may cut off the last messages.
+    this.#stream.resume();
   }
 
   /** Ends at once; what is queued is dropped. */
@@ -98,7 +109,29 @@ export class Connection {
       this.destroy(faultOf(error));
       return;
     }
+    if (this.#takesTurns) this.#takeTurns(chunk.length);
     if (this.#decoder.isMidFrame && !this.#frameTimer) this.#startTimer('the peer did not complete a frame');
+  }
+
+  #takeTurns(chunkBytes: number): void {
+    if (this.closed.aborted || this.#isEnding) return;
+    if (this.#stream.writableNeedDrain) {
+      this.#stream.pause();
+      this.#startTimer('the peer did not take what it was sent');
+      this.#stream.once('drain', () => this.#readOn());
+    } else if (chunkBytes >= largeChunkBytes) {
+      this.#stream.pause();
+      setImmediate(() => this.#stream.resume());
+    }
+  }
+
+  /** The time that a frame may take begins again: it was not the peer who paused. */
+  #readOn(): void {
+    if (this.closed.aborted || this.#isEnding) return;
+    clearTimeout(this.#frameTimer);
+    this.#frameTimer = undefined;
+    if (this.#decoder.isMidFrame) this.#startTimer('the peer did not complete a frame');
+    this.#stream.resume();
   }
 
   #peerEnded(): void {

@@ -11,6 +11,9 @@ export const protocolVersion = 3;
 /** The port on which the service listens (the archived product's). */
 export const defaultPort = 1019;
 
+/** The longest time that Node's timers count. */
+export const maxWithinMs = 2 ** 31 - 1;
+
 const name = z.string().min(1).max(1024);
 const bytes = z.number().int().nonnegative();
 const vm = z.strictObject({ id: z.string().min(1), name: z.string().min(1) });
@@ -163,6 +166,8 @@ export const requestSchema = z.union([
     cmd: z.enum(commandNames),
     key: z.uuid(),
     args: z.unknown(),
+    /** How long its caller still waits, as of sending; over, the command is given up as if it were cancelled. */
+    withinMs: z.number().int().positive().max(maxWithinMs).optional(),
   }),
   z.strictObject({ v: z.literal(protocolVersion), cancel: z.number().int().nonnegative() }),
 ]);

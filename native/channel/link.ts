@@ -7,15 +7,10 @@ import type { Duplex } from 'node:stream';
 import { deadline, pause } from '../../common/deadline.ts';
 import { type Fault, faultOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
+import { type Backoff, backoffMs } from './backoff.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Args, Reply } from './contract.ts';
 import type { Dial } from './transports.ts';
-
-export interface Backoff {
-  /** The first wait, doubled after each failure up to the last; each is shortened at random by up to half. */
-  readonly minMs: number;
-  readonly maxMs: number;
-}
 
 export interface LinkOptions {
   readonly address: string;
@@ -60,12 +55,13 @@ export class Link {
 
   /** Resolves after the abort, when no connection is left. */
   async run(signal: AbortSignal): Promise<void> {
-    const { minMs, maxMs } = this.#options.backoff;
+    const { backoff } = this.#options;
+    const slowest = { ...backoff, minMs: backoff.maxMs };
     while (!signal.aborted) {
       await this.#connectAndStay(signal);
-      const full = this.#refusal ? maxMs : Math.min(maxMs, minMs * 2 ** this.#failures);
+      const pauseMs = backoffMs(this.#refusal ? slowest : backoff, this.#failures);
       this.#failures += 1;
-      await pause(full * (1 - Math.random() / 2), signal).catch(() => undefined);
+      await pause(pauseMs, signal).catch(() => undefined);
     }
   }
 

@@ -1,7 +1,9 @@
 /**
  * One connection from a guest, in version 3 or 2 as its first frame tells. Invariants: every command gets one reply, in
  * one frame; a command that cannot be understood is answered, and what cannot be answered ends the connection; a lost
- * connection cancels nothing, since the guest comes back and repeats its commands with the same keys.
+ * connection cancels nothing, since the guest comes back and repeats its commands with the same keys. A command that the
+ * guest gave up, or whose time is over, is ended if nobody else waits for it, and answered all the same. A Busy reply
+ * says that its command was not begun; what is at work is bounded for each connection and for each VM.
  *
  * Order: commands are handed to their handlers in the order of arrival, and replies and events leave in the order in
  * which they were made. In particular, a handler that returns a plain value has its reply written before any other code
@@ -12,7 +14,7 @@ import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import { Fault, faultOf } from '../../common/fault.ts';
-import { changes } from './changing-commands.ts';
+import { changes } from './command-traits.ts';
 import { Connection } from './connection.ts';
 import {
   type Args,
@@ -30,8 +32,10 @@ import type { Session, SessionHost } from './session.ts';
 import type { Vm } from './transports.ts';
 
 interface InFlight {
-  isCancelled: boolean;
+  isGivenUp: boolean;
   cancel: (reason: Fault) => void;
+  /** Of the time that the guest gives it; ends with the reply, and with the connection. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 type CommandRequest = z.infer<(typeof requestSchema.options)[0]>;
@@ -55,6 +59,7 @@ export class ServerSession {
       logger: host.logger.child({ vm: vm.name }),
       frameTimeoutMs: host.frameTimeoutMs,
       maxQueuedBytes: host.maxQueuedBytes,
+      takesTurns: true,
       onMessage: (message) => this.#receive(message),
     });
     const { closed } = this.#connection;
@@ -62,7 +67,11 @@ export class ServerSession {
     const timer = setTimeout(() => {
       if (this.#state === 'new') this.end(new Fault('DeadlineExceeded', 'the peer said nothing'));
     }, host.frameTimeoutMs);
-    closed.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    const onClosed = (): void => {
+      clearTimeout(timer);
+      for (const entry of this.#inFlight.values()) clearTimeout(entry.timer);
+    };
+    closed.addEventListener('abort', onClosed, { once: true });
   }
 
   get closed(): AbortSignal {
@@ -158,44 +167,57 @@ export class ServerSession {
     if (cmd !== 'ping') {
       if (this.#host.isClosing()) return;
       if (this.#inFlight.size >= this.#host.maxInFlight) {
-        throw new Fault('Busy', `${cmd}: ${this.#inFlight.size} commands of this VM are at work; try again later`);
+        throw new Fault(
+          'Busy',
+          `${cmd}: ${this.#inFlight.size} commands of this connection are at work; try again later`,
+        );
       }
     }
     this.#run(request.data, cmd, parsed.data, (outcome) => this.#reply(id, outcome));
   }
 
-  #run<C extends CommandName>(
-    { id, key }: CommandRequest,
+  #run<C extends CommandName>(request: CommandRequest, cmd: C, args: Args<C>, tell: (outcome: Outcome) => void): void {
+    const { id, withinMs } = request;
+    const entry: InFlight = { isGivenUp: false, cancel: () => undefined, timer: undefined };
+    this.#inFlight.set(id, entry);
+    this.#start(request, cmd, args, entry, tell);
+    if (withinMs === undefined || this.#inFlight.get(id) !== entry || this.closed.aborted) return;
+    entry.timer = setTimeout(() => {
+      giveUp(entry, new Fault('DeadlineExceeded', `${cmd}: the guest waited no longer than ${withinMs / 1000} s`));
+    }, withinMs);
+  }
+
+  #start<C extends CommandName>(
+    { key }: CommandRequest,
     cmd: C,
     args: Args<C>,
+    entry: InFlight,
     tell: (outcome: Outcome) => void,
   ): void {
-    const { handlers } = this.#host;
-    const work: Work = (signal) => handlers[cmd](this.#session, args, { key, signal });
-    const entry: InFlight = { isCancelled: false, cancel: () => undefined };
-    this.#inFlight.set(id, entry);
+    const { executions, handlers, outcomes, vmPlaces } = this.#host;
+    const { id: vmId } = this.#session.vm;
+    const handle: Work = (signal) => handlers[cmd](this.#session, args, { key, signal });
     if (!changes(cmd)) {
-      entry.cancel = this.#host.executions.start(work, tell);
+      entry.cancel = executions.start(handle, tell);
       return;
     }
+    const work: Work = (signal) => vmPlaces.run(vmId, () => handle(signal));
     const fingerprint = createHash('sha256')
       .update(JSON.stringify([cmd, args]))
       .digest('base64');
-    entry.cancel = this.#host.outcomes.run(
-      { vmId: this.#session.vm.id, key, fingerprint, work },
-      { tell, isWaiting: () => !entry.isCancelled && !this.closed.aborted },
+    entry.cancel = outcomes.run(
+      { vmId, key, fingerprint, work },
+      { tell, isWaiting: () => !entry.isGivenUp && !this.closed.aborted },
     );
   }
 
-  /** Its reply is sent all the same: by then the command was undone, or had happened already. */
   #cancel(id: number): void {
     const entry = this.#inFlight.get(id);
-    if (!entry || entry.isCancelled) return;
-    entry.isCancelled = true;
-    entry.cancel(new Fault('Cancelled', 'the guest gave the command up'));
+    if (entry) giveUp(entry, new Fault('Cancelled', 'the guest gave the command up'));
   }
 
   #reply(id: number, outcome: Outcome): void {
+    clearTimeout(this.#inFlight.get(id)?.timer);
     this.#inFlight.delete(id);
     if (this.closed.aborted) return;
     try {
@@ -207,12 +229,13 @@ export class ServerSession {
 
   #serveV2(message: unknown): void {
     this.#state = 'version 2';
-    const { protocolV2, executions, isClosing } = this.#host;
+    const { protocolV2, executions, isClosing, vmPlaces } = this.#host;
     const work: Work = (signal) => {
       if (!protocolV2)
         throw new Fault('ProtocolMismatch', 'version 2 of the protocol is not served; upgrade the plugin');
       if (isClosing()) throw new Fault('HostUnavailable', 'the service is being stopped; try again later');
-      return protocolV2(this.#session, parseV2Request(message), signal);
+      const request = parseV2Request(message);
+      return vmPlaces.run(this.#session.vm.id, () => protocolV2(this.#session, request, signal));
     };
     executions.start(work, (outcome) => {
       const reply = 'ok' in outcome ? (outcome.ok ?? null) : v2Error(outcome.fault);
@@ -224,6 +247,14 @@ export class ServerSession {
       this.end(ended);
     });
   }
+}
+
+/** Its reply is sent all the same: by then the command was undone, or had happened already. */
+function giveUp(entry: InFlight, reason: Fault): void {
+  clearTimeout(entry.timer);
+  if (entry.isGivenUp) return;
+  entry.isGivenUp = true;
+  entry.cancel(reason);
 }
 
 function wireError({ code, message }: Fault): { readonly code: string; readonly message: string } {

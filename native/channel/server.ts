@@ -1,6 +1,7 @@
 /**
  * The host's end of the channel. Invariants: what one connection does never harms another; a changing command takes
- * effect once per VM and key, on however many connections it is repeated; after `close` no command is started.
+ * effect once per VM and key, on however many connections it is repeated; what one VM has at work, and what it has us
+ * remember, is bounded apart from all others; after `close` no command is started.
  */
 import type { Duplex } from 'node:stream';
 import { abortable, deadline } from '../../common/deadline.ts';
@@ -11,10 +12,13 @@ import { Outcomes } from './outcomes.ts';
 import { ServerSession } from './server-session.ts';
 import type { Handlers, SessionHost, V2Handler } from './session.ts';
 import type { Vm } from './transports.ts';
+import { VmPlaces } from './vm-places.ts';
 
 export interface ServerLimits {
   /** Commands at work for one connection; more are answered Busy. */
   readonly maxInFlight: number;
+  /** Changing commands at work for one VM, also those whose connections were lost; more are answered Busy. */
+  readonly maxAtWork: number;
   /**
    * Finished changing commands that are remembered for each VM, and for how long. A client repeats only what it saw no
    * reply to, which is at most `maxInFlight` commands, so twice that is enough.
@@ -31,6 +35,7 @@ export interface ServerLimits {
 
 const defaultLimits: ServerLimits = {
   maxInFlight: 256,
+  maxAtWork: 1024,
   maxOutcomes: 512,
   outcomeAgeMs: 10 * 60_000,
   frameTimeoutMs: 30_000,
@@ -65,7 +70,8 @@ export class ChannelServer implements AsyncDisposable {
     const executions = new Executions(logger);
     const outcomes = new Outcomes({ maxEntries, maxAgeMs }, executions, now);
     const isClosing = (): boolean => this.#closing !== undefined;
-    this.#host = { ...this.#limits, handlers, protocolV2, logger, executions, outcomes, isClosing };
+    const vmPlaces = new VmPlaces(this.#limits.maxAtWork);
+    this.#host = { ...this.#limits, handlers, protocolV2, logger, executions, outcomes, vmPlaces, isClosing };
   }
 
   /** Connections, and keys of changing commands that are remembered. */

@@ -5,6 +5,7 @@ import type { Logger } from '../../common/logging.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { V2Request } from './protocol-v2.ts';
 import type { Vm } from './transports.ts';
+import type { VmPlaces } from './vm-places.ts';
 
 /** A guest's connection, as handlers see it. */
 export interface Session {
@@ -17,7 +18,10 @@ export interface Session {
 
 export interface CommandContext {
   readonly key: string;
-  /** Aborted when the guest gives the command up, or the service ends. */
+  /**
+   * Aborted when no guest waits for the command any more, since they gave it up or their time is over, or when the
+   * service ends.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -39,6 +43,7 @@ export interface SessionHost {
   readonly protocolV2: V2Handler | undefined;
   readonly executions: Executions;
   readonly outcomes: Outcomes;
+  readonly vmPlaces: VmPlaces;
   readonly logger: Logger;
   readonly maxInFlight: number;
   readonly frameTimeoutMs: number;

@@ -129,16 +129,16 @@ test('channel: with one in flight, commands go out one by one in the order of th
 test('channel: with eight in flight there are never nine, and all eight places are used', async (t) => {
   let running = 0;
   let most = 0;
-  const create: Handlers['create'] = async (_session, { name }) => {
+  const get: Handlers['get'] = async (_session, { name }) => {
     running += 1;
     most = Math.max(most, running);
     await turns(3);
     running -= 1;
     return { volume: volume(name) };
   };
-  await using service = await startService({ handlers: { create } });
+  await using service = await startService({ handlers: { get } });
   await using client = openClient(service, { maxInFlight: 8 });
-  await Promise.all(Array.from({ length: 50 }, (_, index) => client.call('create', createArgs(`v${index}`), never)));
+  await Promise.all(Array.from({ length: 50 }, (_, index) => client.call('get', { name: `v${index}` }, never)));
   t.is(most, 8);
 });
 

@@ -60,24 +60,6 @@ test('client: a call that was sent ends unsure with its signal, tells the servic
   t.is((await get).volume.name, 'b');
 });
 
-test('client: an abandoned call keeps its place until its reply, so lock-step stays lock-step', async (t) => {
-  await using service = await startRawService();
-  await using client = openClient(service, { maxInFlight: 1 });
-  const controller = new AbortController();
-  const given = faultOfCall(client.call('create', createArgs('a'), controller.signal));
-  const peer = await service.greet();
-  const create = (await peer.next()) as RawRequest;
-  controller.abort(new Fault('DeadlineExceeded', 'too long'));
-  await given;
-  const get = client.call('get', { name: 'b' }, never);
-  t.deepEqual(await peer.next(), { v: 3, cancel: create.id });
-  peer.send({ id: create.id, error: { code: 'Cancelled', message: 'undone' } });
-  const next = (await peer.next()) as RawRequest;
-  t.is(next.cmd, 'get');
-  peer.send({ id: next.id, ok: { volume: volume('b') } });
-  await get;
-});
-
 test('client: a changing command that was sent never ends as a plain no', async (t) => {
   await using service = await startRawService();
   const client = openClient(service);

@@ -73,6 +73,7 @@ export interface RawRequest {
   readonly key: string;
   readonly args: unknown;
   readonly cancel?: number;
+  readonly withinMs?: number;
 }
 
 export async function startRawService(): Promise<RawService> {

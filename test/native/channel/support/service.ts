@@ -8,7 +8,7 @@ import { ChannelClient, type ClientOptions } from '../../../../native/channel/cl
 import type { Args, Reply, Volume } from '../../../../native/channel/contract.ts';
 import { ChannelServer, type ServerLimits } from '../../../../native/channel/server.ts';
 import type { Handlers, V2Handler } from '../../../../native/channel/session.ts';
-import { type Dial, dialer, listen, type Listener } from '../../../../native/channel/transports.ts';
+import { type Dial, dialer, listen, type Listener, type Vm } from '../../../../native/channel/transports.ts';
 
 export const vm = { id: 'vm-1', name: 'alpha' } as const;
 export const hello: Args<'hello'> = { versions: [3], clientVersion: '1.0.0', bootId: 'boot' };
@@ -84,6 +84,9 @@ export interface ServiceOptions {
   readonly path?: string;
   readonly now?: () => number;
   readonly logger?: Logger;
+  /** Another door to that server, for another VM. */
+  readonly server?: ChannelServer;
+  readonly vm?: Vm;
 }
 
 export function temporaryFolder(): Disposable & { readonly path: string } {
@@ -94,16 +97,18 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
   const folder = temporaryFolder();
   const path = options.path ?? join(folder.path, 's');
-  const server = new ChannelServer({
-    handlers: handlersWith(options.handlers),
-    protocolV2: options.protocolV2,
-    logger: options.logger ?? silentLogger,
-    limits: { closeGraceMs: 200, ...options.limits },
-    ...(options.now && { now: options.now }),
-  });
+  const server =
+    options.server ??
+    new ChannelServer({
+      handlers: handlersWith(options.handlers),
+      protocolV2: options.protocolV2,
+      logger: options.logger ?? silentLogger,
+      limits: { closeGraceMs: 200, ...options.limits },
+      ...(options.now && { now: options.now }),
+    });
   const address = { kind: 'unix', path } as const;
   const listener = await listen(address, {
-    identify: () => vm,
+    identify: () => options.vm ?? vm,
     onConnection: (stream, peer) => server.serve(stream, peer),
     logger: silentLogger,
   });
