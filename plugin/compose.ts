@@ -25,6 +25,7 @@ import type { VolumeDriver } from './ports/driver.ts';
 import { DiskMounter } from './service/disk-mounter.ts';
 import { healthOf } from './service/health.ts';
 import { HeldVolumes } from './service/held-volumes.ts';
+import { notedHost } from './service/noted-host.ts';
 import { SessionKeeper } from './service/session-keeper.ts';
 import { Sweeper } from './service/sweeper.ts';
 import { Transitions } from './service/transitions.ts';
@@ -113,12 +114,14 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
   const locks = new KeyedLock();
   const transitions = new Transitions(locks, logger);
   const { mountRoot, requestTimeoutMs: requestMs, mountTimeoutMs: mountMs } = config;
+  const host = notedHost(client, view);
   const mounter = new DiskMounter({
-    host: client,
+    host,
     devices,
     fileSystems,
     mountPoints: new FolderMountPoints(),
     logger,
+    onStuck: (disk) => held.hold(disk),
     releaseMs: config.releaseTimeoutMs,
     prepareMs: config.prepareTimeoutMs,
   });
@@ -135,7 +138,7 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
   });
   const isHostConnected = (): boolean => client.isConnected;
   const limits = { createMs: config.createTimeoutMs, mountMs, requestMs };
-  const volumes = new Volumes({ ...shared, host: client, limits, isHostConnected });
+  const volumes = new Volumes({ ...shared, host, limits, isHostConnected });
   const now = Date.now;
   const health = {
     address,

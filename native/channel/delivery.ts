@@ -21,11 +21,11 @@ export class Delivery {
     this.#add({ isEvent: true, deliver });
   }
 
-  /** Ends the waiting: replies that are held are handed over now, events dropped. */
+  /** Ends the waiting: all that is held is handed over now, so that no reply is known without the events before it. */
   stop(): void {
     clearImmediate(this.#turn);
     this.#turn = undefined;
-    for (const { isEvent, deliver } of this.#held.splice(0)) if (!isEvent) deliver();
+    for (const { deliver } of this.#held.splice(0)) deliver();
   }
 
   #add(message: Held): void {

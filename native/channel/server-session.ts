@@ -69,7 +69,6 @@ export class ServerSession {
     }, host.frameTimeoutMs);
     const onClosed = (): void => {
       clearTimeout(timer);
-      for (const entry of this.#inFlight.values()) clearTimeout(entry.timer);
     };
     closed.addEventListener('abort', onClosed, { once: true });
   }

@@ -1,6 +1,6 @@
 /**
  * One disk's way up (attach, find, format if due, mount) and down (unmount, detach). Invariants: a failed way up leaves
- * nothing behind; a device that any mount still holds is never detached; a disk is formatted only as
+ * nothing behind, or tells what it could not take back; a device that any mount still holds is never detached; a disk is formatted only as
  * `file-system-plan` allows. Callers hold the volume's lock. The caller's signal ends the waits for the host and for
  * the device; making a disk ready and the way down run under time limits of their own, so that whoever asks again finds
  * them done.
@@ -25,6 +25,8 @@ export interface MounterParts {
   readonly fileSystems: FileSystems;
   readonly mountPoints: MountPoints;
   readonly logger: Logger;
+  /** Takes note of a disk that a failed way up could not give back. */
+  readonly onStuck: (disk: HeldDisk) => void;
   /** Time limit of a way down, in milliseconds. */
   readonly releaseMs: number;
   /** Time limit of making a disk ready (mkfs, a clone's new identity), in milliseconds. */
@@ -40,6 +42,8 @@ export interface HeldDisk {
   /** What is true of the disk now, to be told to the service at the detach. */
   readonly isFormatted: boolean;
   readonly fstype: Fstype | undefined;
+  /** A failed way up left it: before anything else, it has to come down. */
+  readonly isStuck?: boolean;
 }
 
 export type MountedDisk = HeldDisk & { readonly path: string };
@@ -80,7 +84,7 @@ export class DiskMounter {
     try {
       return { disk: { ...disk, devicePath: await expected.find(reply.device, signal) }, reply };
     } catch (error) {
-      await this.#detach({ ...disk, devicePath: '' });
+      await this.#giveBack({ ...disk, devicePath: '' });
       throw error;
     }
   }
@@ -112,11 +116,24 @@ export class DiskMounter {
     await this.#detach(disk);
   }
 
+  /** As `release`, at the end of a way up that failed. */
+  async #giveBack(disk: HeldDisk): Promise<void> {
+    let left = disk;
+    try {
+      left = await this.unmount(disk);
+      if (left.devicePath === '') await this.#detach(left);
+      else await this.detach(left);
+    } catch (error) {
+      if (left.devicePath !== '') this.#parts.onStuck({ ...left, isStuck: true });
+      throw error;
+    }
+  }
+
   async #mountAt({ disk, reply, isNew }: PreparedDisk, path: string, signal: AbortSignal): Promise<MountedDisk> {
     const { fileSystems, mountPoints } = this.#parts;
     let held = disk;
     await using undo = new Undo();
-    undo.add(() => this.release(held));
+    undo.add(() => this.#giveBack(held));
     signal.throwIfAborted();
     await mountPoints.make(path);
     held = { ...disk, path };
@@ -137,7 +154,7 @@ export class DiskMounter {
     const { disk, reply } = await this.attach(name, signal);
     let held = disk;
     await using undo = new Undo();
-    undo.add(() => this.release(held));
+    undo.add(() => this.#giveBack(held));
     using limit = deadline(this.#parts.prepareMs, `making the disk of ${name} ready`);
     const { step, fstype } = await this.#prepare(disk, reply, limit.signal);
     held = { ...disk, isFormatted: true, fstype };

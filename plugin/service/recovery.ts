@@ -19,6 +19,7 @@ import {
   withReference,
 } from '../core/references.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
+import type { Host } from '../ports/host.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
 import type { DiskMounter } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
@@ -40,23 +41,30 @@ export interface RecoveryParts {
   readonly volumeMs: number;
 }
 
+/** One connection to the service, whose view was read. */
+export interface Session extends Host {
+  readonly hello: Reply<'hello'>;
+  /** Aborted when the session is over. */
+  readonly closed: AbortSignal;
+}
+
 /** What could not be brought into step: a sentence for each volume. */
 export type Problems = ReadonlyMap<FullName, string>;
 
 /** @param recorded the references that an earlier process of this boot recorded; empty for later sessions */
 export async function recover(
-  session: Reply<'hello'>,
+  session: Session,
   recorded: ReadonlyMap<FullName, References>,
   parts: RecoveryParts,
 ): Promise<Problems> {
   const names = new Set<FullName>(Array.from(parts.held.values(), (held) => held.disk.name));
-  for (const text of session.attached) {
+  for (const text of session.hello.attached) {
     const { name, datastore } = parseFullName(text);
     names.add(fullName(name, datastore));
   }
   const problems = new Map<FullName, string>();
   const all = Array.from(names, async (name) => {
-    const problem = await recoverOne(name, session.vm.id, recorded.get(name) ?? noReferences, parts);
+    const problem = await recoverOne(name, session, recorded.get(name) ?? noReferences, parts);
     if (problem !== undefined) problems.set(name, problem);
   });
   await Promise.all(all);
@@ -78,7 +86,7 @@ export function replay(changes: readonly ReferenceChange[]): ReadonlyMap<FullNam
 /** @returns what cannot be brought into step, if anything */
 export async function recoverOne(
   name: FullName,
-  vmId: string,
+  { hello, closed }: Session,
   recorded: References,
   parts: RecoveryParts,
 ): Promise<string | undefined> {
@@ -86,7 +94,10 @@ export async function recoverOne(
   try {
     using limit = deadline(parts.volumeMs, `recovering ${name}`);
     return await transitions.run(name, 'recovery', limit.signal, async () => {
-      if (!held.get(name) && isAttachedTo(vmId, name, parts.view)) await adopt(name, recorded, parts, limit.signal);
+      // After its end the session's view may miss what was done since; the next session sees to this volume.
+      if (closed.aborted) return undefined;
+      if (!held.get(name) && isAttachedTo(hello.vm.id, name, parts.view))
+        await adopt(name, recorded, parts, limit.signal);
       const known = held.get(name);
       if (!known || countOf(known.references) > 0) return undefined;
       if (await usage.isMounted(known.disk)) return `volume ${name} is used without a reference; it is left alone`;

@@ -6,17 +6,10 @@
 import { deadline } from '../../common/deadline.ts';
 import { failureFields } from '../../common/logging.ts';
 import type { FullName } from '../../common/names.ts';
-import type { ChannelEvent, Reply } from '../../native/channel/contract.ts';
+import type { ChannelEvent } from '../../native/channel/contract.ts';
 import { noReferences, type References } from '../core/references.ts';
-import type { Host } from '../ports/host.ts';
 import type { ReferenceLog } from '../ports/reference-log.ts';
-import { type Problems, recover, recoverOne, type RecoveryParts, replay } from './recovery.ts';
-
-export interface Session extends Host {
-  readonly hello: Reply<'hello'>;
-  /** Aborted when the session is over. */
-  readonly closed: AbortSignal;
-}
+import { type Problems, recover, recoverOne, type RecoveryParts, replay, type Session } from './recovery.ts';
 
 export interface SessionKeeperParts extends RecoveryParts {
   readonly referenceLog: ReferenceLog;
@@ -30,6 +23,7 @@ export class SessionKeeper {
   /** What an earlier process recorded; given up once it has been taken up. */
   #recorded: ReadonlyMap<FullName, References>;
   #problems: Problems = new Map();
+  /** The last one that the view was read from. */
   #session: Session | undefined;
   #last: Promise<void> = Promise.resolve();
 
@@ -59,7 +53,7 @@ export class SessionKeeper {
   async recover(name: FullName): Promise<void> {
     const session = this.#session;
     if (!session || session.closed.aborted) return;
-    const problem = await recoverOne(name, session.hello.vm.id, noReferences, this.#parts);
+    const problem = await recoverOne(name, session, noReferences, this.#parts);
     const others = [...this.#problems].filter(([other]) => other !== name);
     this.#problems = new Map(problem === undefined ? others : [...others, [name, problem]]);
   }
@@ -79,7 +73,6 @@ export class SessionKeeper {
   /** To be called with each new session, before any other command goes out on it. */
   begin(session: Session): void {
     const previous = this.#last;
-    this.#session = session;
     this.#last = this.#follow(session, previous);
   }
 
@@ -93,8 +86,11 @@ export class SessionKeeper {
     try {
       using limit = deadline(loadMs, 'reading the list of volumes', session.closed);
       await view.load(session.hello, session, limit.signal);
+      this.#session = session;
       await previous;
-      this.#problems = await recover(session.hello, this.#recorded, this.#parts);
+      this.#problems = await recover(session, this.#recorded, this.#parts);
+      // A session that ended meanwhile was not looked at whole; the next one is.
+      session.closed.throwIfAborted();
       this.#forgetRecorded();
       this.#ready.resolve(undefined);
     } catch (error) {

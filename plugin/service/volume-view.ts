@@ -40,6 +40,8 @@ export class VolumeView {
     const loading = new Map<string, Volume>();
     this.#loading = loading;
     while (!(await this.#isReadInto(loading, host, signal))) loading.clear();
+    // At the end of a connection its last events may have come before its last page.
+    signal.throwIfAborted();
     this.#volumes = loading;
     this.#loading = undefined;
     this.#session = session;
@@ -73,11 +75,29 @@ export class VolumeView {
     return held.map((volume) => keyOf(volume) as FullName).toArray();
   }
 
-  /** A volume that a reply told of, while its event may have come before the watch of a new session stood. */
+  /**
+   * What a reply told, while its event may have come before the watch of a new session stood. What is being read tells
+   * it already; a view that was read is told by events, and is never older than a reply.
+   */
   note(volume: Volume): void {
     if (!this.#loading) return;
     this.#volumes.set(keyOf(volume), volume);
     this.forgetRow(keyOf(volume));
+  }
+
+  /** As `note`, for a volume that is no more. */
+  noteRemoval(key: string): void {
+    if (!this.#loading) return;
+    this.#volumes.delete(key);
+    this.forgetRow(key);
+  }
+
+  /** As `note`, for a volume that is not attached any more. */
+  noteDetached(key: string): void {
+    const volume = this.#volumes.get(key);
+    if (!volume?.attached) return;
+    const { attached: _, ...detached } = volume;
+    this.note(detached);
   }
 
   doubt(name: FullName): void {

@@ -70,7 +70,7 @@ export class Volumes implements VolumeOperations {
 
   /** Goes on without its caller as long as the service is at it: who asks again finds the volume, or waits for it. */
   async #create(name: FullName, asked: string, options: VolumeOptions, caller: AbortSignal): Promise<void> {
-    const { host, isHostConnected, view } = this.#parts;
+    const { host, isHostConnected } = this.#parts;
     using limit = deadline(longestCreateMs, `creating ${name}`);
     const stop = new AbortController();
     const onLeft = (): void => {
@@ -87,8 +87,7 @@ export class Volumes implements VolumeOperations {
       ...(fstype !== undefined && { fstype }),
       ...(cloneFrom !== undefined && { cloneFrom }),
     };
-    const reply = await this.#changing(name, () => host.call('create', args, signal));
-    view.note(reply.volume);
+    await this.#changing(name, () => host.call('create', args, signal));
   }
 
   async remove(asked: string, caller: AbortSignal): Promise<void> {
@@ -186,7 +185,8 @@ export class Volumes implements VolumeOperations {
   async #broughtUp(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly path: string }> {
     const { held, mounter, mountRoot } = this.#parts;
     const known = held.get(name);
-    if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
+    if (known?.disk.isStuck) await letGo(known.disk, this.#parts);
+    else if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
     const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal);
     held.hold(disk);
     return { disk, path: disk.path };

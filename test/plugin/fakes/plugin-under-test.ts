@@ -3,9 +3,10 @@ import { KeyedLock } from '../../../common/keyed-lock.ts';
 import { silentLogger } from '../../../common/logging.ts';
 import type { Reply } from '../../../native/channel/contract.ts';
 import { HeldVolumes } from '../../../plugin/service/held-volumes.ts';
-import { DiskMounter } from '../../../plugin/service/disk-mounter.ts';
-import { recover } from '../../../plugin/service/recovery.ts';
-import { type Session, SessionKeeper } from '../../../plugin/service/session-keeper.ts';
+import { DiskMounter, type HeldDisk } from '../../../plugin/service/disk-mounter.ts';
+import { notedHost } from '../../../plugin/service/noted-host.ts';
+import { recover, type Session } from '../../../plugin/service/recovery.ts';
+import { SessionKeeper } from '../../../plugin/service/session-keeper.ts';
 import { Sweeper } from '../../../plugin/service/sweeper.ts';
 import { Transitions } from '../../../plugin/service/transitions.ts';
 import { Usage } from '../../../plugin/service/usage.ts';
@@ -42,15 +43,17 @@ export interface PluginOptions {
 }
 
 export async function startPlugin(guest: FakeGuest, options: PluginOptions = {}): Promise<PluginUnderTest> {
-  const { host, devices, fileSystems, mountPoints, holders, containers, referenceLog } = guest;
+  const { devices, fileSystems, mountPoints, holders, containers, referenceLog } = guest;
   const { isHostConnected = (): boolean => true } = options;
   const logger = silentLogger;
   const view = new VolumeView();
   const held = new HeldVolumes(referenceLog, (name) => {
     view.forgetRow(name);
   });
+  const host = notedHost(guest.host, view);
+  const onStuck = (disk: HeldDisk): void => held.hold(disk);
   const times = { releaseMs: longMs, prepareMs: longMs };
-  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, ...times });
+  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, onStuck, ...times });
   const locks = new KeyedLock();
   const transitions = new Transitions(locks, logger);
   const usage = new Usage({ holders, containers, view });
@@ -72,7 +75,7 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
   });
   const session = (): Session => ({
     hello: guest.hello(),
-    call: (...args) => host.call(...args),
+    call: (...args) => guest.host.call(...args),
     closed: new AbortController().signal,
   });
   keeper.begin(session());
@@ -86,7 +89,9 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
     sweeper,
     clock,
     idle: () => transitions.idle(new AbortController().signal),
-    recoverFrom: async (hello) => [...(await recover(hello, new Map(), { ...shared, volumeMs: longMs })).values()],
+    recoverFrom: async (hello) => [
+      ...(await recover({ ...session(), hello }, new Map(), { ...shared, volumeMs: longMs })).values(),
+    ],
     recover: async () => {
       keeper.begin(session());
       await keeper.settled();

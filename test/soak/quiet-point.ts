@@ -1,0 +1,154 @@
+/**
+ * The moment in which nothing is asked and the model must be true on every side. Background work may still be at its
+ * end, so it asks until all is equal or the time is over. Invariant: it returns only when no side differed in one and
+ * the same look; from then on the model knows everything.
+ */
+import { deadline, pause } from '../../common/deadline.ts';
+import type { Surroundings } from './bed.ts';
+import { crossed, undoMs } from './changes.ts';
+import { type Difference, differences } from './differences.ts';
+import { Violation } from './history.ts';
+import { idsOf } from './model.ts';
+import { PluginDoor } from './plugin-door.ts';
+import type { ProcessState, Program } from './program.ts';
+import { observe, type Reality } from './reality.ts';
+import { anonymousId, type Scene } from './scene.ts';
+import { textOf } from './verdict.ts';
+
+/** The longest that the plugin may take to finish what it does in the background, with a service that it must find again. */
+const settleMs = 90_000;
+const lookMs = 100;
+const shownDifferences = 12;
+/** Of all Mounts given up, those may be answered in that moment: the plugin could not tell. */
+const crossedShare = 0.04;
+const crossedAtLeast = 4;
+
+const mostMore = { descriptors: 40, threads: 24, rssMib: 150 } as const;
+
+export class QuietPoints {
+  readonly #scene: Scene;
+  readonly #around: Surroundings;
+  readonly #ids: 'named' | 'anonymous';
+  readonly #first = new Map<string, ProcessState>();
+  readonly #most = new Map<string, ProcessState>();
+  #held = 0;
+
+  /** @param ids anonymous when dockerd chooses them: then only their number is known */
+  constructor(scene: Scene, around: Surroundings, ids: 'named' | 'anonymous') {
+    this.#scene = scene;
+    this.#ids = ids;
+    this.#around = around;
+  }
+
+  /** The largest of each that was seen, by program. */
+  get most(): ReadonlyMap<string, ProcessState> {
+    return this.#most;
+  }
+
+  /**
+   * @param isWarm whether all clients are there: from then on the programs may not grow
+   * @throws Violation with all that differs
+   */
+  async check(isWarm: boolean): Promise<void> {
+    const began = performance.now();
+    using limit = deadline(settleMs, 'coming to rest', this.#scene.signal);
+    using door = new PluginDoor(this.#around.pluginSocket, this.#scene.signal);
+    for (;;) {
+      const reality = await this.#look(door);
+      const found = reality && this.#differences(reality);
+      if (reality && found?.length === 0) {
+        this.#accept(reality);
+        break;
+      }
+      if (reality && performance.now() - began > undoMs) await this.#undoCrossed(reality, door);
+      await pause(lookMs, limit.signal).catch(() => {
+        this.#scene.signal.throwIfAborted();
+        throw violationOf(found ?? [{ volume: undefined, text: 'what is on disk never stood still' }]);
+      });
+    }
+    const { history } = this.#scene;
+    history.count('quiet points');
+    history.took('coming to rest', performance.now() - began);
+    if (!isWarm) return;
+    for (const program of [this.#around.plugin, this.#around.service]) await this.#checkSize(program);
+  }
+
+  /** Undefined when a file was replaced while it was read. */
+  async #look(door: PluginDoor): Promise<Reality | undefined> {
+    const list = async (): Promise<unknown> => {
+      const answer = await door.verb('List', {});
+      if (answer.kind !== 'ok') throw new Violation(undefined, `List was answered "${textOf(answer)}"`);
+      return answer.body;
+    };
+    try {
+      const reality = await observe(this.#around, list);
+      return this.#ids === 'named' ? reality : withoutIds(reality);
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined;
+      throw error;
+    }
+  }
+
+  #differences(reality: Reality): readonly Difference[] {
+    const { model, mountRoot } = this.#scene;
+    return differences({ model, reality, folder: this.#around.places.folder, mountRoot });
+  }
+
+  #accept(reality: Reality): void {
+    for (const volume of this.#scene.model.volumes.values()) {
+      if (volume.presence === 'unknown') volume.presence = reality.volumes.has(volume.id.full) ? 'there' : 'gone';
+      volume.isUnsettled = false;
+      volume.abandoned.clear();
+    }
+    this.#held = reality.backingFiles.length;
+  }
+
+  /** The plugin wrote those answers before it could know that nobody reads them; dockerd would never unmount them. */
+  async #undoCrossed(reality: Reality, door: PluginDoor): Promise<void> {
+    const { model, history } = this.#scene;
+    for (const { volume: full, references } of reality.health.mounted) {
+      const volume = model.volumes.get(full);
+      if (!volume) continue;
+      const right = new Set(idsOf(volume));
+      for (const id of references.filter((one) => !right.has(one) && volume.abandoned.has(one))) {
+        volume.abandoned.delete(id);
+        history.note(full, 'quiet', `Unmount ${id.slice(0, 8)}, whose Mount was answered as its client hung up`);
+        history.count(crossed);
+        await door.verb('Unmount', { Name: full, ID: id });
+      }
+    }
+    const [some, all] = [history.counted(crossed), history.counted('hung up in time')];
+    if (some <= Math.max(crossedAtLeast, all * crossedShare)) return;
+    throw new Violation(undefined, `${some} of ${all} Mounts whose clients hung up were not taken back`);
+  }
+
+  /** Once warm a program may not grow. */
+  async #checkSize(program: Program): Promise<void> {
+    const now = await program.state();
+    const first = this.#first.get(program.name) ?? now;
+    this.#first.set(program.name, first);
+    const most = this.#most.get(program.name) ?? now;
+    for (const key of ['descriptors', 'threads', 'rssMib'] as const) {
+      if (now[key] <= first[key] + mostMore[key]) continue;
+      const text = `${program.name} grew from ${first[key]} to ${now[key]} ${key}, with ${this.#held} disks attached`;
+      throw new Violation(undefined, text);
+    }
+    this.#most.set(program.name, {
+      descriptors: Math.max(most.descriptors, now.descriptors),
+      threads: Math.max(most.threads, now.threads),
+      rssMib: Math.max(most.rssMib, now.rssMib),
+    });
+  }
+}
+
+function withoutIds(reality: Reality): Reality {
+  const mounted = reality.health.mounted.map((one) => ({ ...one, references: one.references.map(() => anonymousId) }));
+  return { ...reality, health: { ...reality.health, mounted } };
+}
+
+function violationOf(found: readonly Difference[]): Violation {
+  const shown = found.slice(0, shownDifferences).map(({ text }) => `\n  ${text}`);
+  const more = found.length > shown.length ? `\n  and ${found.length - shown.length} more` : '';
+  const volume = found.find((one) => one.volume !== undefined)?.volume;
+  return new Violation(volume, `a quiet point differs from the model:${shown.join('')}${more}`);
+}

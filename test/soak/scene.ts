@@ -1,0 +1,28 @@
+/** What all actors of a storm share. */
+import { join } from 'node:path';
+import type { History } from './history.ts';
+import type { Model } from './model.ts';
+import type { VolumeId } from './roster.ts';
+
+/** Stands in the model for every mount ID that dockerd chose. */
+export const anonymousId = 'of dockerd';
+
+export interface Scene {
+  readonly model: Model;
+  readonly history: History;
+  readonly pluginSocket: string;
+  readonly mountRoot: string;
+  /** Where the root of the plugin's mount namespace can be reached from here. */
+  readonly rootFolder: () => string;
+  readonly signal: AbortSignal;
+}
+
+/** As the plugin answers it. */
+export function mountpointOf({ mountRoot }: Scene, { datastore, name }: VolumeId): string {
+  return join(mountRoot, datastore, name);
+}
+
+/** The same folder, reached from here. */
+export function folderOf(scene: Scene, volume: VolumeId): string {
+  return join(scene.rootFolder(), mountpointOf(scene, volume));
+}
