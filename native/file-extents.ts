@@ -1,11 +1,13 @@
 /**
  * Large files, copied and filled piece by piece.
  *
- * Invariants: a copy has its source's bytes and holes; between two pieces the work can be stopped and tells how far it
- * is, and it never occupies more than one worker thread. Nothing is flushed to disk, and what a failed or cancelled
- * call leaves behind is the caller's to remove.
+ * Invariants: a copy has its source's bytes and, unless asked otherwise, its holes; between two pieces the work can be
+ * stopped and tells how far it is; a piece is on its way to the disk before the next begins, so that no other file's
+ * flush has to wait for much. It is not durable before the caller flushes it, and what a failed or cancelled call leaves
+ * behind is the caller's to remove.
  */
 import { constants } from 'node:os';
+import { bulkPiece } from './bulk-work.ts';
 import { cString, libvmci } from './ffi.ts';
 import { checked } from './system-error.ts';
 
@@ -28,6 +30,7 @@ const refusals: readonly number[] = [-EOPNOTSUPP, -EXDEV, -EINVAL, -ENOTTY];
 const allocateCall = libvmci.function('vmci_allocate', 'pointer', 'uint64', 'uint64');
 const reflinkCall = libvmci.function('vmci_reflink', 'pointer', 'pointer');
 const copyCall = libvmci.function('vmci_copy_extents', 'pointer', 'pointer', 'uint64', 'uint64', 'pointer');
+const copyAllCall = libvmci.function('vmci_copy_all', 'pointer', 'pointer', 'uint64', 'uint64', 'uint32');
 const zerosCall = libvmci.function('vmci_write_zeros', 'pointer', 'uint64', 'uint64');
 
 /** Reserves the blocks of the whole file, which grows to that size if it is smaller. */
@@ -58,10 +61,34 @@ export async function copyDataExtents(
   const progress = Buffer.alloc(progressBytes);
   for (let isDone = false, offset = 0; !isDone;) {
     signal.throwIfAborted();
-    const result = await copyCall.later(from, to, offset, pieceBytes, progress);
+    const result = await bulkPiece(() => copyCall.later(from, to, offset, pieceBytes, progress));
     isDone = checked(result, 'copy', source, destination) === 1;
     offset = Number(progress.readBigUInt64LE(0));
     options.onProgress?.({ doneBytes: offset, totalBytes: Number(progress.readBigUInt64LE(16)) });
+  }
+}
+
+/**
+ * Copies the first `sizeBytes` of `source` into `destination`, which is there, so that they share nothing.
+ * @param writesZeros whether zeros are written too; else `destination` must read as zeros where the source does
+ * @throws when the source is shorter
+ */
+export async function copyBytes(
+  source: string,
+  destination: string,
+  sizeBytes: number,
+  options: ProgressOptions & { readonly writesZeros: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const from = cString(source);
+  const to = cString(destination);
+  for (let offset = 0; offset < sizeBytes;) {
+    signal.throwIfAborted();
+    const lengthBytes = Math.min(pieceBytes, sizeBytes - offset);
+    const result = await bulkPiece(() => copyAllCall.later(from, to, offset, lengthBytes, options.writesZeros ? 1 : 0));
+    checked(result, 'copy', source, destination);
+    offset += lengthBytes;
+    options.onProgress?.({ doneBytes: offset, totalBytes: sizeBytes });
   }
 }
 
@@ -76,7 +103,7 @@ export async function writeZeros(
   for (let offset = 0; offset < sizeBytes;) {
     signal.throwIfAborted();
     const lengthBytes = Math.min(pieceBytes, sizeBytes - offset);
-    checked(await zerosCall.later(target, offset, lengthBytes), 'write', path);
+    checked(await bulkPiece(() => zerosCall.later(target, offset, lengthBytes)), 'write', path);
     offset += lengthBytes;
     options.onProgress?.({ doneBytes: offset, totalBytes: sizeBytes });
   }

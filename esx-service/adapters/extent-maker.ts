@@ -1,15 +1,17 @@
 /**
  * A new disk's bytes. Invariant: it reads as its source did, and as zeros from there to its very end; a thick one has
- * all its blocks to itself, so that it cannot run out of space later.
+ * all its blocks to itself, so that it cannot run out of space later: kernel-side copies share blocks where the file
+ * system can, and a shared block needs new space at its first change. Many bytes are durable when they are there, so
+ * that the flush that follows is short.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { Fault } from '../../common/fault.ts';
 import type { Diskformat } from '../../common/volume-options.ts';
-import { allocate, copyDataExtents, reflink, writeZeros } from '../../native/file-extents.ts';
+import { bulkPiece } from '../../native/bulk-work.ts';
+import { allocate, copyBytes, copyDataExtents, reflink, writeZeros } from '../../native/file-extents.ts';
 import { codeOf } from '../../native/system-error.ts';
 import type { Extent } from '../core/volume-record.ts';
 import type { OnProgress } from '../ports/datastore.ts';
-import { copyThick } from './thick-copy.ts';
 
 export interface ExtentRequest {
   readonly sizeBytes: number;
@@ -31,10 +33,11 @@ export async function fillExtent(
     await file.truncate(sizeBytes);
     return;
   }
-  const copiedBytes = source?.sizeBytes ?? 0;
   await reserve(path, sizeBytes);
-  if (source) await copyThick(source, file, diskformat === 'eagerzeroedthick', onProgress, signal);
-  if (diskformat === 'eagerzeroedthick' && copiedBytes === 0) await writeZeros(path, sizeBytes, { onProgress }, signal);
+  const writesZeros = diskformat === 'eagerzeroedthick';
+  if (source) await copyBytes(source.path, path, source.sizeBytes, { onProgress, writesZeros }, signal);
+  else if (writesZeros) await writeZeros(path, sizeBytes, { onProgress }, signal);
+  await bulkPiece(() => file.sync());
 }
 
 async function copyThin(
@@ -45,7 +48,10 @@ async function copyThin(
   signal: AbortSignal,
 ): Promise<void> {
   await syncFile(source.path);
-  if (!(await reflink(source.path, path))) await copyDataExtents(source.path, path, { onProgress }, signal);
+  if (!(await reflink(source.path, path))) {
+    await copyDataExtents(source.path, path, { onProgress }, signal);
+    await bulkPiece(() => file.sync());
+  }
   // What lies behind the source's end in its file is no part of the disk, and must not come into view when it grows.
   await file.truncate(source.sizeBytes);
 }

@@ -2,7 +2,9 @@
  * Files as runs of data and holes.
  *
  * Invariant: a copy has the bytes and the holes of its source; each call does a bounded piece of it, so that its
- * caller can report progress and stop between two calls. Nothing is flushed to disk: that is the caller's to do.
+ * caller can report progress and stop between two calls, and has that piece written back before it returns, so that
+ * a journal's commit for another file never has to wait for much of this one. Durable it is only after the caller's
+ * flush. The calling thread has its own priority again when a call returns.
  */
 #include "vmci.h"
 
@@ -11,8 +13,11 @@
 #include <linux/fs.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -20,6 +25,7 @@ enum {
     /* A file of many tiny extents must not make one call long. */
     EXTENTS_PER_CALL = 4096,
     NEW_FILE_MODE = 0600,
+    LOWEST_NICE = 19,
 };
 
 struct copy {
@@ -27,6 +33,30 @@ struct copy {
     bool is_plain; /* the kernel refuses to copy between these two */
     char *buffer;
 };
+
+/* On Linux a nice value belongs to a thread. Lowered only where the kernel lets us raise it again. Returns what to go
+ * back to. */
+static int lower_priority(void)
+{
+    id_t thread = (id_t)syscall(SYS_gettid);
+    int before = getpriority(PRIO_PROCESS, thread);
+    if (setpriority(PRIO_PROCESS, thread, before - 1) == 0) (void)setpriority(PRIO_PROCESS, thread, LOWEST_NICE);
+    return before;
+}
+
+static void restore_priority(int before)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), before);
+}
+
+/* A file system that cannot do it loses nothing but its readers' patience. */
+static int write_back(int file, uint64_t offset, uint64_t length)
+{
+    if (length == 0) return 0;
+    unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    int result = sync_file_range(file, (off_t)offset, (off_t)length, flags);
+    return result < 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT) ? -errno : 0;
+}
 
 int64_t vmci_allocate(const char *path, uint64_t offset, uint64_t length)
 {
@@ -137,7 +167,8 @@ static int64_t copy_between(struct copy *copy, off_t offset, uint64_t max_bytes,
     if (offset == 0 && ftruncate(copy->destination, status.st_size) < 0) return -errno;
     int64_t result = copy_piece(copy, offset, max_bytes, progress);
     free(copy->buffer);
-    return result;
+    int error = result < 0 ? 0 : write_back(copy->destination, (uint64_t)offset, progress->next_offset - (uint64_t)offset);
+    return error < 0 ? error : result;
 }
 
 int64_t vmci_copy_extents(const char *source, const char *destination, uint64_t from_offset, uint64_t max_bytes,
@@ -150,26 +181,75 @@ int64_t vmci_copy_extents(const char *source, const char *destination, uint64_t 
     copy.destination = open(destination, O_WRONLY | O_CLOEXEC | creation, NEW_FILE_MODE);
     int64_t result = -errno;
     if (copy.destination >= 0) {
+        int before = lower_priority();
         result = copy_between(&copy, (off_t)from_offset, max_bytes, progress);
+        restore_priority(before);
         (void)close(copy.destination);
     }
     (void)close(copy.source);
     return result;
 }
 
+static bool is_zero(const char *bytes, size_t length)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+static int copy_through(int from, int to, uint64_t offset, uint64_t length, bool writes_zeros)
+{
+    char *buffer = malloc(BUFFER_BYTES);
+    int error = buffer == NULL ? -ENOMEM : 0;
+    uint64_t end = offset + length;
+    for (uint64_t place = offset; error == 0 && place < end;) {
+        size_t wanted = end - place < BUFFER_BYTES ? (size_t)(end - place) : BUFFER_BYTES;
+        ssize_t count = pread(from, buffer, wanted, (off_t)place);
+        if (count < 0 && errno == EINTR) continue;
+        /* Shorter than it was: what we have is no copy of anything. */
+        if (count <= 0) error = count < 0 ? -errno : -EIO;
+        else if (writes_zeros || !is_zero(buffer, (size_t)count)) error = write_all(to, buffer, (size_t)count, (off_t)place);
+        if (count > 0) place += (uint64_t)count;
+    }
+    free(buffer);
+    return error < 0 ? error : write_back(to, offset, length);
+}
+
+int64_t vmci_copy_all(const char *source, const char *destination, uint64_t offset, uint64_t length,
+                      uint32_t writes_zeros)
+{
+    int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0) return -errno;
+    int to = open(destination, O_WRONLY | O_CLOEXEC);
+    int64_t result = -errno;
+    if (to >= 0) {
+        int before = lower_priority();
+        result = copy_through(from, to, offset, length, writes_zeros != 0);
+        restore_priority(before);
+        (void)close(to);
+    }
+    (void)close(from);
+    return result;
+}
+
+static int fill(int file, uint64_t offset, uint64_t length)
+{
+    char *zeros = calloc(1, BUFFER_BYTES);
+    int error = zeros == NULL ? -ENOMEM : 0;
+    for (uint64_t done = 0; error == 0 && done < length;) {
+        size_t count = length - done < BUFFER_BYTES ? (size_t)(length - done) : BUFFER_BYTES;
+        error = write_all(file, zeros, count, (off_t)(offset + done));
+        done += count;
+    }
+    free(zeros);
+    return error < 0 ? error : write_back(file, offset, length);
+}
+
 int64_t vmci_write_zeros(const char *path, uint64_t offset, uint64_t length)
 {
     int file = open(path, O_WRONLY | O_CLOEXEC);
     if (file < 0) return -errno;
-    char *zeros = calloc(1, BUFFER_BYTES);
-    int error = zeros == NULL ? -ENOMEM : 0;
-    while (error == 0 && length > 0) {
-        size_t count = length < BUFFER_BYTES ? (size_t)length : BUFFER_BYTES;
-        error = write_all(file, zeros, count, (off_t)offset);
-        offset += count;
-        length -= count;
-    }
-    free(zeros);
+    int before = lower_priority();
+    int error = fill(file, offset, length);
+    restore_priority(before);
     (void)close(file);
     return error;
 }

@@ -150,6 +150,9 @@ VMCI_API int64_t vmci_signature_probe(const char *device, struct vmci_signature 
 
 /* ---- Files */
 
+/* The calls that copy or fill do so at a low priority, and have what they wrote on its way to the disk when they
+ * return: it is written back, but not durable. */
+
 /* fallocate(2): the blocks are reserved, the file is at least `offset + length` long. */
 VMCI_API int64_t vmci_allocate(const char *path, uint64_t offset, uint64_t length);
 
@@ -168,6 +171,11 @@ _Static_assert(sizeof(struct vmci_copy_progress) == 24, "read by Node");
  * creates or empties `destination`. Returns 1 when the copy is whole, 0 when there is more. */
 VMCI_API int64_t vmci_copy_extents(const char *source, const char *destination, uint64_t from_offset,
                                    uint64_t max_bytes, struct vmci_copy_progress *progress);
+
+/* Copies `length` bytes at `offset` into a file that is there, through memory, so that the files share no block. With
+ * `writes_zeros` 0, whole buffers of zeros are left out. -EIO when the source ends before. */
+VMCI_API int64_t vmci_copy_all(const char *source, const char *destination, uint64_t offset, uint64_t length,
+                               uint32_t writes_zeros);
 
 /* Writes real zeros, allocated and initialised, not a hole. */
 VMCI_API int64_t vmci_write_zeros(const char *path, uint64_t offset, uint64_t length);

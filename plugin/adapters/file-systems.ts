@@ -26,6 +26,12 @@ export interface KernelFileSystemsOptions {
   readonly searchPath?: string;
 }
 
+/**
+ * mkfs.btrfs looks at the loop devices of all mounts before it writes anything, and fails when one of them, of whatever
+ * other volume, goes away at that moment.
+ */
+const btrfsTries = 5;
+
 export class KernelFileSystems implements FileSystems {
   readonly #tools: Tools;
   readonly #mounts: PrivateMounts;
@@ -54,7 +60,15 @@ export class KernelFileSystems implements FileSystems {
     // In the way of another attempt, though it is no file system: what a mkfs.xfs left that was ended half-way.
     if (fstype === 'xfs' && (await isHalfMade(devicePath))) await wipeHalfMade(devicePath);
     const purpose = `formatting ${devicePath} as ${fstype}`;
-    await this.#tools.run(mkfsTool(fstype), mkfsArguments(fstype, label, devicePath), { purpose }, signal);
+    const tries = fstype === 'btrfs' ? btrfsTries : 1;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#tools.run(mkfsTool(fstype), mkfsArguments(fstype, label, devicePath), { purpose }, signal);
+        return;
+      } catch (error) {
+        if (attempt === tries || (await probe(devicePath)) !== undefined) throw error;
+      }
+    }
   }
 
   async prepareClone(devicePath: string, fstype: Fstype, signal: AbortSignal): Promise<void> {
