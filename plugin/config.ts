@@ -23,7 +23,7 @@ export const pluginConfigSchema = z.strictObject({
   adminSocket: path.default('/run/docker-volume-vmdk/admin.sock'),
   logLevel: z.enum(logLevels).default('info'),
   /** Commands on the way at once; 1 is strict lock-step. */
-  maxInFlight: z.number().int().min(1).max(1024).default(64),
+  maxInFlight: z.number().int().min(1).max(256).default(64),
   /** Time limits; Docker's own are 120 s for create and mount, 60 s for the rest. */
   createTimeoutMs: milliseconds.default(110_000),
   mountTimeoutMs: milliseconds.default(100_000),

@@ -225,10 +225,11 @@ export class ClientConnection {
   }
 }
 
-/** Rounded up, so that the service does not give a call up before its caller does. */
+/** A little less than the caller waits, so that the service's own sentence of what kept it comes in time. */
 function withinMs(signal: AbortSignal | undefined): number | undefined {
   const leftMs = signal && remainingMs(signal);
-  return leftMs === undefined || leftMs > maxWithinMs ? undefined : Math.max(1, Math.ceil(leftMs));
+  if (leftMs === undefined || leftMs > maxWithinMs) return undefined;
+  return Math.max(1, Math.ceil(leftMs - Math.min(longestMarginMs, leftMs / 20)));
 }
 
 function schemaOf(message: unknown): (typeof responseSchema.options)[number] {

@@ -55,7 +55,12 @@ export class Caller implements Disposable {
 const dockerType = 'application/vnd.docker.plugins.v1.2+json';
 
 /** Writes a whole answer, past Express's own ways, which cost more than all the rest of a read. */
-export function sendText(response: ServerResponse, status: number, body: string, contentType = dockerType): void {
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  body: string | Buffer,
+  contentType = dockerType,
+): void {
   response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
   response.end(body);
 }
