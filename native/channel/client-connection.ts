@@ -225,6 +225,9 @@ export class ClientConnection {
   }
 }
 
+/** How much less, at most. */
+const longestMarginMs = 1_000;
+
 /** A little less than the caller waits, so that the service's own sentence of what kept it comes in time. */
 function withinMs(signal: AbortSignal | undefined): number | undefined {
   const leftMs = signal && remainingMs(signal);
