@@ -106,6 +106,9 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
     onSession: (session) => {
       keeper.begin(session);
     },
+    onHeard: () => {
+      view.confirm();
+    },
     onEvent: (event) => {
       keeper.heard(event);
     },

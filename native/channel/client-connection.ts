@@ -40,6 +40,8 @@ export interface ClientConnectionOptions {
   readonly nextId: () => number;
   readonly newKey: () => string;
   readonly onEvent: (event: ChannelEvent) => void;
+  /** The service is there: with each message of its. */
+  readonly onHeard: () => void;
   /** The reply to a call came, and was handed over unless the call was abandoned. */
   readonly onAnswered: (call: PendingCall) => void;
   /** The service refuses a call for now; it is neither answered nor on its way any more. */
@@ -148,6 +150,7 @@ export class ClientConnection {
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = undefined;
     this.#idleTimer?.refresh();
+    this.#options.onHeard();
     const { success, data } = schemaOf(message).safeParse(message);
     if (!success) {
       this.#reject('a message of the service is not understood');

@@ -41,6 +41,8 @@ export interface ClientOptions {
   /** After each hello, before any waiting call goes out: what is called on the session here is sent first. */
   readonly onSession?: (session: ClientSession) => void;
   readonly onEvent?: (event: ChannelEvent) => void;
+  /** With each message of the service, before it is handed over; at least once per keep-alive interval. */
+  readonly onHeard?: () => void;
   /** Pauses before new connections. */
   readonly backoff?: Backoff;
   /** Pauses before a call is sent again that was answered Busy. */
@@ -64,6 +66,7 @@ const defaults = {
   maxWaiting: 4096,
   onSession: () => undefined,
   onEvent: () => undefined,
+  onHeard: () => undefined,
   backoff: { minMs: 100, maxMs: 5_000 },
   busyBackoff: { minMs: 20, maxMs: 2_000 },
   keepAlive: { intervalMs: 30_000, timeoutMs: 10_000 },
@@ -224,12 +227,13 @@ export class ChannelClient implements AsyncDisposable {
   }
 
   #newConnection(stream: Duplex): ClientConnection {
-    const { logger, keepAlive, frameTimeoutMs, onEvent } = this.#options;
+    const { logger, keepAlive, frameTimeoutMs, onEvent, onHeard } = this.#options;
     return new ClientConnection(stream, {
       logger,
       keepAlive,
       frameTimeoutMs,
       onEvent,
+      onHeard,
       nextId: () => (this.#ids += 1),
       newKey: randomUUID,
       counters: this.#counters,

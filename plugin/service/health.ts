@@ -25,7 +25,7 @@ export function healthOf({ address, view, held, isHostConnected, locks, problems
   const found = problems();
   return {
     status: isConnected && found.length === 0 ? 'ok' : 'degraded',
-    host: { address, isConnected, viewAgeMs: isConnected ? 0 : now() - (view.readAt?.getTime() ?? 0) },
+    host: { address, isConnected, viewAgeMs: now() - (view.trueAt?.getTime() ?? 0) },
     volumes: { known: view.size, mounted: mounted.length },
     mounted,
     problems: found,

@@ -16,7 +16,7 @@ export class VolumeView {
   /** The map that a new session's pages are read into; events go to both. */
   #loading: Map<string, Volume> | undefined;
   #session: Reply<'hello'> | undefined;
-  #readAt: Date | undefined;
+  #trueAt: Date | undefined;
   /** Number of the last event. */
   #sequence = 0;
   #hasMissed = false;
@@ -26,9 +26,14 @@ export class VolumeView {
   #listed: string | undefined;
   readonly #rows = new Map<string, string>();
 
-  /** When the view was last known to be true: now, while a watch stands. */
-  get readAt(): Date | undefined {
-    return this.#readAt;
+  /** When the view was last known to be true. */
+  get trueAt(): Date | undefined {
+    return this.#trueAt;
+  }
+
+  /** The service is there; while it is watched, it has told all that happened so far. */
+  confirm(): void {
+    if (!this.#loading) this.#trueAt = new Date();
   }
 
   get size(): number {
@@ -45,7 +50,7 @@ export class VolumeView {
     this.#volumes = loading;
     this.#loading = undefined;
     this.#session = session;
-    this.#readAt = new Date();
+    this.#trueAt = new Date();
     this.#doubtful.clear();
     this.#rows.clear();
     this.#listed = undefined;
@@ -59,7 +64,6 @@ export class VolumeView {
       else volumes?.delete(key);
     }
     this.#doubtful.delete(key);
-    this.#readAt = new Date();
     this.forgetRow(key);
     const isNext = event.sequence === this.#sequence + 1;
     this.#sequence = event.sequence;

@@ -149,7 +149,7 @@ export class Volumes implements VolumeOperations {
     return dockerVolume(asked, volume, {
       path: known?.disk.path ?? '',
       references: known ? countOf(known.references) : 0,
-      viewFrom: this.#parts.isHostConnected() ? undefined : view.readAt?.toISOString(),
+      viewFrom: this.#parts.isHostConnected() ? undefined : view.trueAt?.toISOString(),
     });
   }
 

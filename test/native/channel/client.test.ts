@@ -205,13 +205,16 @@ test('client: a silent peer is pinged, and left when it does not answer', async 
 test('client: a peer that answers pings is kept, well beyond the time for one answer', async (t) => {
   const keepAlive = { intervalMs: 5, timeoutMs: 500 };
   await using service = await startRawService();
-  let sessions = 0;
-  await using client = openClient(service, { keepAlive, onSession: () => (sessions += 1) });
+  let [sessions, heard, pings] = [0, 0, 0];
+  const counts = { onSession: () => (sessions += 1), onHeard: () => (heard += 1) };
+  await using client = openClient(service, { keepAlive, ...counts });
   const peer = await service.greet();
   const end = performance.now() + 1.5 * keepAlive.timeoutMs;
   while (performance.now() < end) {
     const { id, cmd } = (await peer.next()) as RawRequest;
     t.is(cmd, 'ping');
+    t.is(heard, 1 + pings, 'the reply to hello, and to each ping');
+    pings += 1;
     peer.send({ id, ok: {} });
   }
   t.is(sessions, 1);

@@ -64,3 +64,20 @@ test('view: a gap while the list is being read makes that reading begin again', 
   t.is(plugin.volumes.get('missed').Name, 'missed');
   t.is(plugin.volumes.get('late').Name, 'late');
 });
+
+test('view: it says when it was last known to be true, which stands still while the service is not heard or not yet read', async (t) => {
+  const guest = new FakeGuest();
+  const plugin = await startPlugin(guest);
+  const before = plugin.view.trueAt;
+  t.truthy(before);
+  let isRead = false;
+  const loading = plugin.recover().then(() => (isRead = true));
+  plugin.view.confirm();
+  t.is(plugin.view.trueAt, before, 'another session is being read');
+  await loading;
+  t.true(isRead);
+  const read = plugin.view.trueAt;
+  t.not(read, before);
+  plugin.view.confirm();
+  t.not(plugin.view.trueAt, read);
+});
