@@ -98,7 +98,12 @@ export class KernelFileSystems implements FileSystems {
     const table = await readMountTable();
     return table
       .filter(({ target }) => target.startsWith(`${folder}/`))
-      .map(({ target, source, isReadOnly }) => ({ target, devicePath: source, isReadOnly }));
+      .map(({ target, source, fstype, isReadOnly }) => ({
+        target,
+        devicePath: source,
+        fstype: fstypes.find((known) => known === fstype),
+        isReadOnly,
+      }));
   }
 
   /** Before the first look at any disk: what an earlier process left mounted by its death would be in the way. */

@@ -38,5 +38,7 @@ export interface MountRequest {
 export interface MountedAt {
   readonly target: string;
   readonly devicePath: string;
+  /** Undefined when volumes cannot have it. */
+  readonly fstype: Fstype | undefined;
   readonly isReadOnly: boolean;
 }

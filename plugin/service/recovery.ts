@@ -8,8 +8,9 @@ import { deadline } from '../../common/deadline.ts';
 import { faultOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type FullName, fullName, parseFullName } from '../../common/names.ts';
-import type { Reply } from '../../native/channel/contract.ts';
-import { mountPathOf } from '../core/mount-path.ts';
+import type { Reply, Volume } from '../../native/channel/contract.ts';
+import { mountedName, mountPathOf } from '../core/mount-path.ts';
+import { planRecovery, type RecoveryStep } from '../core/recovery-plan.ts';
 import {
   carriedOver,
   countOf,
@@ -18,10 +19,11 @@ import {
   withoutReference,
   withReference,
 } from '../core/references.ts';
-import type { FileSystems } from '../ports/file-systems.ts';
+import type { Devices } from '../ports/devices.ts';
+import type { FileSystems, MountedAt } from '../ports/file-systems.ts';
 import type { Host } from '../ports/host.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
-import type { DiskMounter } from './disk-mounter.ts';
+import type { DiskMounter, HeldDisk } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
 import type { HeldVolumes } from './held-volumes.ts';
 import type { Transitions } from './transitions.ts';
@@ -32,6 +34,7 @@ export interface RecoveryParts {
   readonly view: VolumeView;
   readonly held: HeldVolumes;
   readonly mounter: DiskMounter;
+  readonly devices: Devices;
   readonly fileSystems: FileSystems;
   readonly usage: Usage;
   readonly transitions: Transitions;
@@ -57,18 +60,26 @@ export async function recover(
   recorded: ReadonlyMap<FullName, References>,
   parts: RecoveryParts,
 ): Promise<Problems> {
-  const names = new Set<FullName>(Array.from(parts.held.values(), (held) => held.disk.name));
-  for (const text of session.hello.attached) {
-    const { name, datastore } = parseFullName(text);
-    names.add(fullName(name, datastore));
-  }
+  const mounts = await parts.fileSystems.mountsBelow(parts.mountRoot);
+  const names = new Set<FullName>([
+    ...Array.from(parts.held.values(), (held) => held.disk.name),
+    ...session.hello.attached.map(fullNameIn),
+    ...parts.view.attachedTo(session.hello.vm.id),
+    ...mounts.flatMap(({ target }) => mountedName(parts.mountRoot, target) ?? []),
+    ...recorded.keys(),
+  ]);
   const problems = new Map<FullName, string>();
   const all = Array.from(names, async (name) => {
-    const problem = await recoverOne(name, session, recorded.get(name) ?? noReferences, parts);
+    const problem = await recoverOne(name, session, recorded.get(name) ?? noReferences, parts, mounts);
     if (problem !== undefined) problems.set(name, problem);
   });
   await Promise.all(all);
   return problems;
+}
+
+function fullNameIn(text: string): FullName {
+  const { name, datastore } = parseFullName(text);
+  return fullName(name, datastore);
 }
 
 /** What the log of changes amounts to; all carried over, since the process that recorded them is gone. */
@@ -83,54 +94,123 @@ export function replay(changes: readonly ReferenceChange[]): ReadonlyMap<FullNam
   return new Map(Array.from(references, ([name, found]) => [name, carriedOver(found)]));
 }
 
-/** @returns what cannot be brought into step, if anything */
+/**
+ * @param mounts what was mounted when nothing else was going on; left out, it is looked at
+ * @returns what cannot be brought into step, if anything
+ */
 export async function recoverOne(
   name: FullName,
-  { hello, closed }: Session,
+  session: Session,
   recorded: References,
   parts: RecoveryParts,
+  mounts?: readonly MountedAt[],
 ): Promise<string | undefined> {
-  const { held, logger, transitions, usage } = parts;
   try {
     using limit = deadline(parts.volumeMs, `recovering ${name}`);
-    return await transitions.run(name, 'recovery', limit.signal, async () => {
+    return await parts.transitions.run(name, 'recovery', limit.signal, async () => {
       // After its end the session's view may miss what was done since; the next session sees to this volume.
-      if (closed.aborted) return undefined;
-      if (!held.get(name) && isAttachedTo(hello.vm.id, name, parts.view))
-        await adopt(name, recorded, parts, limit.signal);
-      const known = held.get(name);
-      if (!known || countOf(known.references) > 0) return undefined;
-      if (await usage.isMounted(known.disk)) return `volume ${name} is used without a reference; it is left alone`;
-      await letGo(known.disk, parts);
-      logger.info('unused volume let go', { volume: name });
-      return undefined;
+      if (session.closed.aborted) return undefined;
+      const volume = known(name, parts.view);
+      const isAttached = volume?.attached?.vm.id === session.hello.vm.id;
+      const held = parts.held.get(name);
+      if (held && isAttached && countOf(held.references) > 0) return undefined;
+      const references = held?.references ?? recorded;
+      // What was mounted at the beginning may have been unmounted since, once others can act.
+      const table = held || !mounts ? await parts.fileSystems.mountsBelow(parts.mountRoot) : mounts;
+      const found = await look(name, isAttached ? volume : undefined, references, table, parts, limit.signal);
+      return await carryOut(found, references, parts, limit.signal);
     });
   } catch (error) {
-    logger.warn('volume not recovered', { volume: name, ...failureFields(error) });
+    parts.logger.warn('volume not recovered', { volume: name, ...failureFields(error) });
     return faultOf(error).message;
   }
 }
 
 /** @throws Fault HostUnavailable when that is in doubt: then the volume is reported, not taken for detached */
-function isAttachedTo(vmId: string, name: FullName, view: VolumeView): boolean {
+function known(name: FullName, view: VolumeView): Volume | undefined {
   try {
-    return view.find(name).attached?.vm.id === vmId;
+    return view.find(name);
   } catch (error) {
-    if (faultOf(error).class === 'missing') return false;
+    if (faultOf(error).class === 'missing') return undefined;
     throw error;
   }
 }
 
-/** Takes up a disk that the service says is ours: mounted where an earlier process mounted it, or only attached. */
-async function adopt(name: FullName, recorded: References, parts: RecoveryParts, signal: AbortSignal): Promise<void> {
-  const { disk, reply } = await parts.mounter.attach(name, signal);
-  const path = mountPathOf(parts.mountRoot, name);
-  const found = await parts.fileSystems.mountsBelow(parts.mountRoot);
-  const mount = found.find((candidate) => candidate.target === path && candidate.devicePath === disk.devicePath);
-  if (!mount) {
-    parts.held.hold({ ...disk, isFormatted: reply.isFormatted });
-    return;
+interface Found {
+  /** The disk as it is here; without a device when it is not attached. */
+  readonly disk: HeldDisk;
+  readonly path: string;
+  readonly step: RecoveryStep;
+}
+
+/** @param attached undefined when the service says that the disk is not here */
+async function look(
+  name: FullName,
+  attached: Volume | undefined,
+  references: References,
+  table: readonly MountedAt[],
+  { devices, mountRoot, usage, volumeMs }: RecoveryParts,
+  signal: AbortSignal,
+): Promise<Found> {
+  const path = mountPathOf(mountRoot, name);
+  const mount = table.findLast(({ target }) => target === path);
+  let devicePath = '';
+  if (attached?.attached) {
+    using expected = devices.expect();
+    using limit = deadline(volumeMs / 4, `looking for the disk of ${name}`, signal);
+    devicePath = await expected.find(attached.attached.device, limit.signal);
   }
-  parts.held.hold({ ...disk, path, isFormatted: true }, recorded);
-  parts.logger.info('mounted volume taken up', { volume: name, path, references: countOf(recorded) });
+  const isItsDisk = devicePath !== '' && mount?.devicePath === devicePath;
+  const mounted = mount ? (isItsDisk ? 'its disk' : 'something else') : 'nothing';
+  const disk: HeldDisk = {
+    name,
+    devicePath: mount?.devicePath ?? devicePath,
+    path: mount && path,
+    isReadOnly: mount?.isReadOnly ?? false,
+    isFormatted: isItsDisk,
+    fstype: attached?.fstype ?? mount?.fstype,
+  };
+  const isInOrder = isItsDisk && countOf(references) > 0;
+  const isUsedElsewhere = isInOrder || disk.devicePath === '' ? false : await usage.isMountedIfKnown(disk);
+  const seen = {
+    isAttached: attached !== undefined,
+    mounted,
+    references: countOf(references),
+    isUsedElsewhere,
+  } as const;
+  return { disk, path, step: planRecovery(name, path, seen) };
+}
+
+async function carryOut(
+  { disk, path, step }: Found,
+  references: References,
+  parts: RecoveryParts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { held, logger, mounter } = parts;
+  const about = { volume: disk.name, path, references: countOf(references) };
+  switch (step.do) {
+    case 'nothing':
+      held.drop(disk.name);
+      return undefined;
+    case 'take up':
+      held.hold(disk, references);
+      logger.info('volume taken up', about);
+      return step.problem;
+    case 'mount again':
+      held.hold(await mounter.mount(disk.name, path, signal), references);
+      logger.info('volume mounted again', about);
+      return undefined;
+    case 'let go':
+      await letGo(disk, parts);
+      logger.info('unused volume let go', about);
+      return undefined;
+    case 'unmount':
+      await mounter.unmount(disk);
+      held.drop(disk.name);
+      logger.warn('a mount without its disk was taken away', about);
+      return undefined;
+    case 'leave alone':
+      return step.problem;
+  }
 }

@@ -11,6 +11,8 @@ import type { FullName } from '../../common/names.ts';
 
 /** How long what nobody waits for may queue behind others. */
 const lastTurnMs = 3_600_000;
+/** How long a caller whose time is over waits for work that may be ending. */
+const lastMomentMs = 250;
 
 export class Transitions {
   readonly #locks: KeyedLock;
@@ -53,11 +55,23 @@ export class Transitions {
     try {
       return await abortable(running, caller);
     } catch (error) {
-      if (caller.aborted) this.#logLate(name, what, running);
-      if (!caller.aborted || error !== caller.reason || faultOf(error).code !== 'DeadlineExceeded') throw error;
-      throw new Fault('Busy', `volume ${name}: the ${what} takes longer and goes on; ask again to wait for it`, {
-        cause: error,
-      });
+      if (!caller.aborted || error !== caller.reason) throw error;
+      if (faultOf(error).code === 'DeadlineExceeded') return await this.#lastMoment(name, what, running, error);
+      this.#logLate(name, what, running);
+      throw error;
+    }
+  }
+
+  /** Work that heeds its caller's time ends now, and knows better what became of it. */
+  async #lastMoment<T>(name: FullName, what: string, running: Promise<T>, reason: unknown): Promise<T> {
+    using moment = deadline(lastMomentMs, `the end of the ${what}`);
+    try {
+      return await abortable(running, moment.signal);
+    } catch (error) {
+      if (error !== moment.signal.reason) throw error;
+      this.#logLate(name, what, running);
+      const sentence = `the ${what} took longer than its caller waits; it is finished, or taken back, in the background: ask again to wait for that`;
+      throw new Fault('Busy', `volume ${name}: ${sentence}`, { cause: reason });
     }
   }
 

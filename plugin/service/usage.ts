@@ -26,6 +26,11 @@ export class Usage {
     return this.#parts.holders.isMountedElsewhere(devicePath, path);
   }
 
+  /** As `isMounted`; undefined where a mount could not be seen. */
+  async isMountedIfKnown(disk: HeldDisk): Promise<boolean | undefined> {
+    return (await this.isMounted(disk)) || (this.#parts.holders.seesOthers ? false : undefined);
+  }
+
   /** By all that can be asked. */
   async isUsed(disk: HeldDisk): Promise<boolean> {
     if (await this.isMounted(disk)) return true;

@@ -249,7 +249,9 @@ test('mountsBelow tells what is mounted below a folder, not beside it', async (t
   await scratch.directory('in');
   const target = await mounted(device, 'in/a b', 'ext4');
   await mounted(device, 'in-beside', 'ext4');
-  t.deepEqual(await fileSystems.mountsBelow(scratch.path('in')), [{ target, devicePath: device, isReadOnly: false }]);
+  t.deepEqual(await fileSystems.mountsBelow(scratch.path('in')), [
+    { target, devicePath: device, fstype: 'ext4', isReadOnly: false },
+  ]);
 });
 
 test('what a crash left mounted in the private folder is gone before the first look at a disk', async (t) => {

@@ -265,7 +265,7 @@ export class FakeGuest {
 
   #mounts(): readonly MountedAt[] {
     return [...this.disks].flatMap(([devicePath, { mountedAt }]) =>
-      mountedAt === undefined ? [] : [{ target: mountedAt, devicePath, isReadOnly: false }],
+      mountedAt === undefined ? [] : [{ target: mountedAt, devicePath, fstype: 'ext4' as const, isReadOnly: false }],
     );
   }
 

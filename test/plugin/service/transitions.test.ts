@@ -53,7 +53,10 @@ test('transitions: a Mount whose time is over while mkfs runs is told so, and it
   caller.abort(tooLate);
   const refused = await fault(t, first);
   t.is(refused.code, 'Busy');
-  t.regex(refused.message, /volume a@local: the mount takes longer and goes on; ask again to wait for it/);
+  t.regex(
+    refused.message,
+    /volume a@local: the mount took longer than its caller waits; .* ask again to wait for that/,
+  );
   const again = plugin.volumes.mount('a', 'y', patient);
   open();
   t.is(await again, '/mnt/vmdk/local/a');
@@ -77,6 +80,27 @@ test('transitions: a Mount that nobody waits for any more is undone when it is t
   t.deepEqual([...plugin.held.values()], []);
   t.deepEqual(plugin.locks.report(), []);
   t.true(guest.disks.get('a@local')?.isFormattedInCatalog, 'what was done is reported');
+});
+
+test('transitions: work that ends when its caller’s time is over tells itself what became of it', async (t) => {
+  const { guest, plugin, reached, open } = await gatedAt('remove acts');
+  const { host } = guest;
+  const call = host.call.bind(host);
+  Object.assign(host, {
+    call: (...args: Parameters<typeof call>) =>
+      Promise.race([
+        call(...args),
+        new Promise((_, reject) => {
+          args[2].addEventListener('abort', () => reject(new Fault('OutcomeUnknown', 'it may have been done')));
+        }),
+      ]),
+  });
+  const caller = overdue();
+  const removing = plugin.volumes.remove('b', caller.signal);
+  await reached;
+  caller.abort(tooLate);
+  t.is((await fault(t, removing)).code, 'OutcomeUnknown');
+  open();
 });
 
 test('transitions: a Create whose time is over goes on, and its repeat joins it', async (t) => {

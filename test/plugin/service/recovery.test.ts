@@ -1,0 +1,79 @@
+/** A start of the plugin on whatever an earlier one left, on a fake guest; the real one is in test/docker. */
+import test from 'ava';
+import { FakeGuest } from '../fakes/fake-guest.ts';
+import { mountRoot, startPlugin } from '../fakes/plugin-under-test.ts';
+
+const patient = new AbortController().signal;
+const path = `${mountRoot}/local/a`;
+
+async function leftMounted(): Promise<FakeGuest> {
+  const guest = new FakeGuest();
+  guest.addVolume('a@local');
+  const { volumes } = await startPlugin(guest);
+  await volumes.mount('a', 'x', patient);
+  guest.commandsSent.length = 0;
+  return guest;
+}
+
+test('recovery: what is mounted and referenced is taken up without a command to the service', async (t) => {
+  const guest = await leftMounted();
+  const { volumes } = await startPlugin(guest);
+  t.is(volumes.path('a'), path);
+  t.is(volumes.get('a').Status['references'], 1);
+  t.deepEqual(guest.commandsSent, ['watch', 'list']);
+  await volumes.unmount('a', 'x');
+  t.true(guest.disks.get('a@local')?.isFormattedInCatalog);
+  t.deepEqual(guest.violations, []);
+});
+
+test('recovery: a mount that was taken away under a living container is made again', async (t) => {
+  const guest = await leftMounted();
+  const disk = guest.disks.get('a@local');
+  if (disk) disk.mountedAt = undefined;
+  guest.heldElsewhere.add('a@local');
+  const { volumes } = await startPlugin(guest);
+  t.is(disk?.mountedAt, path);
+  t.is(volumes.get('a').Status['references'], 1);
+  guest.heldElsewhere.clear();
+  await volumes.unmount('a', 'x');
+  t.false(disk?.isAttached);
+  t.deepEqual(guest.violations, []);
+});
+
+test('recovery: references to a volume that is neither mounted nor used stand for nothing', async (t) => {
+  const guest = await leftMounted();
+  const disk = guest.disks.get('a@local');
+  if (disk) disk.mountedAt = undefined;
+  const plugin = await startPlugin(guest);
+  t.false(disk?.isAttached);
+  t.deepEqual([...plugin.held.values()], []);
+  t.deepEqual(guest.log.at(-1), { do: 'clear', volume: 'a@local' as never });
+});
+
+test('recovery: a mount whose disk is not attached here any more is taken away when nobody uses it, else reported', async (t) => {
+  for (const isUsed of [false, true]) {
+    const guest = await leftMounted();
+    const disk = guest.disks.get('a@local');
+    if (disk) Object.assign(disk, { isAttached: false, volume: { ...disk.volume, attached: undefined } });
+    if (isUsed) guest.heldElsewhere.add('a@local');
+    const { keeper, volumes } = await startPlugin(guest);
+    t.is(disk?.mountedAt, isUsed ? path : undefined);
+    t.is(keeper.problems.length, isUsed ? 1 : 0);
+    if (isUsed) t.regex(keeper.problems[0] ?? '', /volume a@local is mounted at .* not attached to this machine/);
+    t.is(volumes.get('a').Name, 'a');
+  }
+});
+
+test('recovery: where nobody can be seen, an unreferenced mount is held, and the sweeper decides with Docker', async (t) => {
+  const guest = await leftMounted();
+  guest.log.length = 0;
+  Object.assign(guest.holders, { seesOthers: false });
+  guest.listedByDocker = ['a'];
+  const { sweeper } = await startPlugin(guest);
+  t.is(guest.disks.get('a@local')?.mountedAt, path);
+  await sweeper.look();
+  t.is(guest.disks.get('a@local')?.mountedAt, path);
+  guest.listedByDocker = [];
+  await sweeper.look();
+  t.false(guest.disks.get('a@local')?.isAttached);
+});
