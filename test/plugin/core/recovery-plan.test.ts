@@ -13,7 +13,7 @@ const plan = (seen: Seen): RecoveryStep => planRecovery('db@local', '/mnt/vmdk/l
 
 test('recovery plan: what anybody uses, or may use, is neither unmounted nor let go', (t) => {
   for (const seen of all.filter(({ isUsedElsewhere }) => isUsedElsewhere !== false)) {
-    t.false(['let go', 'unmount'].includes(plan(seen).do), `${JSON.stringify(seen)}`);
+    t.false(['let go', 'unmount'].includes(plan(seen).do), `for ${JSON.stringify(seen)}`);
   }
 });
 
@@ -27,8 +27,8 @@ test('recovery plan: what nobody uses does not stay', (t) => {
   for (const seen of all.filter(({ isUsedElsewhere }) => isUsedElsewhere === false)) {
     const isTakenUp = seen.isAttached && seen.mounted === 'its disk' && seen.references > 0;
     const { do: step } = plan(seen);
-    if (!isTakenUp) t.true(['let go', 'unmount', 'nothing'].includes(step), `${JSON.stringify(seen)}`);
-    t.is(step === 'nothing', !seen.isAttached && seen.mounted === 'nothing', `${JSON.stringify(seen)}`);
+    if (!isTakenUp) t.true(['let go', 'unmount', 'nothing'].includes(step), `for ${JSON.stringify(seen)}`);
+    t.is(step === 'nothing', !seen.isAttached && seen.mounted === 'nothing', `for ${JSON.stringify(seen)}`);
   }
 });
 
@@ -56,6 +56,6 @@ test('mount path: the name of a volume comes back from its path, and nothing els
     '/mnt/other/local/a',
     '/mnt/vmdk/lo@cal/a',
   ]) {
-    t.is(mountedName('/mnt/vmdk', path), undefined, `${path}`);
+    t.is(mountedName('/mnt/vmdk', path), undefined);
   }
 });
