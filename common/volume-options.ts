@@ -134,6 +134,18 @@ export function checkFits(fstype: Fstype, sizeBytes: number): void {
   );
 }
 
+/** The kernel resizes no btrfs to less. */
+export const smallestResizedBtrfsBytes = 256 * 1024 ** 2;
+
+/** Throws InvalidOption when a file system of this type cannot be made to fill a clone of this size. */
+export function checkGrows(fstype: Fstype, fromBytes: number, toBytes: number): void {
+  if (fstype !== 'btrfs' || toBytes <= fromBytes || toBytes >= smallestResizedBtrfsBytes) return;
+  throw new Fault(
+    'InvalidOption',
+    `size ${formatSize(toBytes)} is too small for a larger clone of a btrfs, which can only grow to ${formatSize(smallestResizedBtrfsBytes)} or more; give that, or its source's ${formatSize(fromBytes)}`,
+  );
+}
+
 function optionList(): string {
   return Object.entries(optionTable)
     .map(([name, row]) => `${name} (default ${row.default})`)

@@ -1,7 +1,8 @@
 /**
  * One service for each folder. Invariant: the lock is the kernel's and ends with the process that holds it, however that
  * ends, and it holds between containers and network namespaces too. SQLite's lock on a database file is the one file
- * lock that Node can take; the database stays empty.
+ * lock that Node can take; the database stays empty. SQLite keeps an empty journal beside it while the lock is held; what
+ * a killed process leaves of it is made anew by the next.
  */
 import { DatabaseSync } from 'node:sqlite';
 import { Fault, messageOf } from '../../common/fault.ts';
@@ -12,8 +13,7 @@ const sqliteBusy = 5;
 export function lockFolder(lockPath: string, what: string): Disposable {
   const database = new DatabaseSync(lockPath);
   try {
-    // The journal would be a second file, and nothing is ever written.
-    database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+    database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
     if (error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy) {

@@ -9,7 +9,7 @@ import { open, readFile, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Fault } from '../../common/fault.ts';
 import { sectorBytes } from '../../common/sizes.ts';
-import type { Fstype } from '../../common/volume-options.ts';
+import { type Fstype, smallestResizedBtrfsBytes } from '../../common/volume-options.ts';
 import { probeSignature } from '../../native/signature.ts';
 import { btrfsBlockBytes, btrfsBlockOffsets, withNewUuid } from './btrfs-identity.ts';
 import type { PrivateMounts } from './private-mounts.ts';
@@ -75,7 +75,7 @@ export class ClonePreparation {
   async #prepareBtrfs({ devicePath, facts, isLargerDisk, purpose }: Clone, signal: AbortSignal): Promise<void> {
     // Before any mount: older kernels take a second disk of the same UUID for the first.
     await renewBtrfsUuid(devicePath, facts.sizeBytes, signal);
-    if (!isLargerDisk) return;
+    if (!isLargerDisk || (await sizeOf(devicePath)) < smallestResizedBtrfsBytes) return;
     await this.#mounts.use({ devicePath, fstype: 'btrfs' }, (target) =>
       this.#tools.run('btrfs', ['filesystem', 'resize', 'max', target], { purpose }, signal),
     );

@@ -95,6 +95,7 @@ export class KernelFileSystems implements FileSystems {
   }
 
   async mountsBelow(folder: string): Promise<readonly MountedAt[]> {
+    await this.#clear();
     const table = await readMountTable();
     return table
       .filter(({ target }) => target.startsWith(`${folder}/`))

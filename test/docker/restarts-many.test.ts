@@ -60,11 +60,21 @@ async function startTimes(docker: PrivateDocker, ids: readonly string[]): Promis
 }
 
 const disturbances: readonly (readonly [string, boolean, (docker: PrivateDocker) => Promise<unknown>])[] = [
-  ['the plugin is killed', true, async (docker) => [await docker.killPlugin(), await docker.startPlugin()]],
+  [
+    'the plugin is killed',
+    true,
+    async (docker) => {
+      await docker.killPlugin();
+      await docker.startPlugin();
+    },
+  ],
   [
     'dockerd is killed, its containers live on',
     true,
-    async (docker) => [await docker.killDockerd(), await docker.startDockerd()],
+    async (docker) => {
+      await docker.killDockerd();
+      await docker.startDockerd();
+    },
   ],
   [
     'dockerd and plugin are killed, containers live on',
@@ -78,7 +88,10 @@ const disturbances: readonly (readonly [string, boolean, (docker: PrivateDocker)
   [
     'dockerd is killed, and kills and starts its containers',
     false,
-    async (docker) => [await docker.killDockerd(), await docker.startDockerd()],
+    async (docker) => {
+      await docker.killDockerd();
+      await docker.startDockerd();
+    },
   ],
   ['dockerd is restarted in order', false, (docker) => docker.restartDockerd()],
   [

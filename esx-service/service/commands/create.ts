@@ -4,7 +4,7 @@
  */
 import { Fault } from '../../../common/fault.ts';
 import { formatSize, maxSizeBytes, minSizeBytes, sectorBytes } from '../../../common/sizes.ts';
-import { checkFits } from '../../../common/volume-options.ts';
+import { checkFits, checkGrows } from '../../../common/volume-options.ts';
 import type { FullName } from '../../../common/names.ts';
 import type { Args, Reply } from '../../../native/channel/contract.ts';
 import { differences } from '../../core/create-match.ts';
@@ -137,7 +137,11 @@ function sizeOf(args: CreateArgs, source: UsableRecord | undefined): number {
       `size ${sizes[0]} is too small for a clone of ${fullNameOf(source)}, which has ${sizes[1]}`,
     );
   }
-  if (source.volume.fstype !== undefined) checkFits(source.volume.fstype, sizeBytes);
+  const { fstype } = source.volume;
+  if (fstype !== undefined) {
+    checkFits(fstype, sizeBytes);
+    checkGrows(fstype, source.extent.sizeBytes, sizeBytes);
+  }
   return sizeBytes;
 }
 
