@@ -1,8 +1,8 @@
 /*
  * Programs run for Node. Invariants: the thread outlives the program and reaps it, waiting for its number alone, so
  * there is neither a zombie nor a race with Node's own children; when the final record is sent, or the descriptor
- * seen closed, nobody of the program's process group runs any more. The program has no memory of ours to copy: it is
- * started as by vfork(2), however big this process is.
+ * seen closed, nobody of the program's process group runs any more; the program does not outlive this process. The
+ * program has no memory of ours to copy: it is started by vfork(2), however big this process is.
  */
 #include "child.h"
 
@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/close_range.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,53 +60,48 @@ static char **vector_of(const char *block, uint32_t count)
     return vector;
 }
 
-static int add_actions(posix_spawn_file_actions_t *actions, const struct child *child, int output)
+/* Node ignores SIGPIPE and the starting thread blocks all signals: neither is for the program to inherit. */
+static int reset_signals(void)
 {
-    int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (error == 0 && child->ignores_stdout)
-        error = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (error == 0 && !child->ignores_stdout)
-        error = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
-    if (error == 0) error = posix_spawn_file_actions_adddup2(actions, output, STDERR_FILENO);
-#if __GLIBC_PREREQ(2, 34)
-    /* Ours are close-on-exec; those of other libraries in the process need not be. */
-    if (error == 0) error = posix_spawn_file_actions_addclosefrom_np(actions, FIRST_SURPLUS_DESCRIPTOR);
-#endif
-    return error;
+    struct sigaction normal = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++) (void)sigaction(number, &normal, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Node ignores SIGPIPE and this thread blocks all signals: neither is for the program to inherit. */
-static int add_attributes(posix_spawnattr_t *attributes)
+/* In the new process, which has our memory until its execve(2), so that it may change nothing there. Returns an errno. */
+static int become(const struct child *child, pid_t parent, int output)
 {
-    sigset_t all, none;
-    sigfillset(&all);
-    sigemptyset(&none);
-    int error = posix_spawnattr_setsigdefault(attributes, &all);
-    if (error == 0) error = posix_spawnattr_setsigmask(attributes, &none);
-    if (error == 0) error = posix_spawnattr_setpgroup(attributes, 0);
-    short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP;
-    if (error == 0) error = posix_spawnattr_setflags(attributes, flags);
-    return error;
+    /* A mkfs that outlived us would go on with a device that may be another volume's by then. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return errno;
+    if (getppid() != parent) return ESRCH;
+    if (setpgid(0, 0) < 0) return errno;
+    int nothing = open("/dev/null", O_RDWR);
+    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0) return errno;
+    if (dup2(child->ignores_stdout ? nothing : output, STDOUT_FILENO) < 0) return errno;
+    if (dup2(output, STDERR_FILENO) < 0) return errno;
+    /* Ours are close-on-exec; those of other libraries in the process need not be. */
+    (void)syscall(SYS_close_range, FIRST_SURPLUS_DESCRIPTOR, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (reset_signals() < 0) return errno;
+    (void)execve(child->path, child->arguments, child->environment);
+    return errno;
 }
 
 /* Its process number, which is its group's too; -errno. */
 static pid_t spawn(const struct child *child, int output)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    pid_t leader = 0;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0) return -error;
-    error = posix_spawnattr_init(&attributes);
-    if (error == 0) {
-        error = add_actions(&actions, child, output);
-        if (error == 0) error = add_attributes(&attributes);
-        if (error == 0)
-            error = posix_spawn(&leader, child->path, &actions, &attributes, child->arguments, child->environment);
-        (void)posix_spawnattr_destroy(&attributes);
+    pid_t parent = getpid();
+    volatile int error = 0;
+    pid_t leader = vfork();
+    if (leader == 0) {
+        error = become(child, parent, output);
+        _exit(EXIT_FAILURE);
     }
-    (void)posix_spawn_file_actions_destroy(&actions);
-    return error == 0 ? leader : -error;
+    if (leader < 0) return -errno;
+    if (error == 0) return leader;
+    while (waitpid(leader, NULL, 0) < 0 && errno == EINTR) continue;
+    return -error;
 }
 
 static int open_pipe(struct pipe_ends *ends)

@@ -24,8 +24,9 @@ export function changeLine(change: ReferenceChange): string {
 
 /** Reads a whole file. A last line without its end was never acknowledged, so it is nobody's loss. */
 export function readJournal(text: string, bootId: string): JournalContent {
-  const [first, ...lines] = text.split('\n').slice(0, -1);
-  if (first === undefined) return { kind: 'outdated' };
+  // The file gets its name with its first line in it, so only an empty one was never begun.
+  if (text === '') return { kind: 'outdated' };
+  const [first = '', ...lines] = text.split('\n').slice(0, -1);
   const header = opened(first);
   if (header === undefined) return { kind: 'unreadable', why: 'its first line is damaged' };
   if (header['version'] !== version) {
@@ -63,8 +64,13 @@ function sealed(value: object): string {
 function opened(line: string): Readonly<Record<string, unknown>> | undefined {
   const text = line.slice(9);
   if (line.slice(0, 9) !== `${checksum(text)} `) return undefined;
-  const value: unknown = JSON.parse(text);
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    // Damage that its checksum happens to fit: an empty text's is 0.
+    return undefined;
+  }
 }
 
 function checksum(text: string): string {

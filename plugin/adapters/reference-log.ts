@@ -4,6 +4,7 @@
  * never overwritten; the file's size stays bounded by what it means. It is not flushed to the disk: a guest that goes
  * down takes the mounts, which alone it speaks of, with it. Left to callers: one log for a folder.
  */
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -139,7 +140,8 @@ async function textOf(path: string): Promise<string> {
 }
 
 async function keepAside(path: string, why: string, logger: Logger): Promise<void> {
-  const kept = `${path}.damaged-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
+  const when = new Date().toISOString().replaceAll(/[:.]/g, '-');
+  const kept = `${path}.damaged-${when}-${randomBytes(4).toString('hex')}`;
   await rename(path, kept);
   logger.error('the record of mounts cannot be read in full; what is mounted is told by the kernel instead', {
     path,

@@ -117,7 +117,8 @@ export async function recoverOne(
       const references = held?.references ?? recorded;
       // What was mounted at the beginning may have been unmounted since, once others can act.
       const table = held || !mounts ? await parts.fileSystems.mountsBelow(parts.mountRoot) : mounts;
-      const found = await look(name, isAttached ? volume : undefined, references, table, parts, limit.signal);
+      const about = { name, references, held: held?.disk, attached: isAttached ? volume : undefined };
+      const found = await look(about, table, parts, limit.signal);
       return await carryOut(found, references, parts, limit.signal);
     });
   } catch (error) {
@@ -143,11 +144,17 @@ interface Found {
   readonly step: RecoveryStep;
 }
 
-/** @param attached undefined when the service says that the disk is not here */
+interface Known {
+  readonly name: FullName;
+  readonly references: References;
+  /** As this process knows it. */
+  readonly held: HeldDisk | undefined;
+  /** Undefined when the service says that the disk is not here. */
+  readonly attached: Volume | undefined;
+}
+
 async function look(
-  name: FullName,
-  attached: Volume | undefined,
-  references: References,
+  { name, references, held, attached }: Known,
   table: readonly MountedAt[],
   { devices, mountRoot, usage, volumeMs }: RecoveryParts,
   signal: AbortSignal,
@@ -167,8 +174,8 @@ async function look(
     devicePath: mount?.devicePath ?? devicePath,
     path: mount && path,
     isReadOnly: mount?.isReadOnly ?? false,
-    isFormatted: isItsDisk,
-    fstype: attached?.fstype ?? mount?.fstype,
+    isFormatted: isItsDisk || (held?.devicePath === devicePath && held.isFormatted),
+    fstype: held?.fstype ?? attached?.fstype ?? mount?.fstype,
   };
   const isInOrder = isItsDisk && countOf(references) > 0;
   const isUsedElsewhere = isInOrder || disk.devicePath === '' ? false : await usage.isMountedIfKnown(disk);

@@ -207,3 +207,21 @@ test.serial('programs: starting one keeps the event loop for less than half as l
   t.true(ours < own / 2);
   t.is(ballast[0], 1);
 });
+
+test.serial('a program dies with the process that runs it, however that ends', async (t) => {
+  const place = await scratch(t);
+  const script = `
+    import { runProgram } from ${JSON.stringify(new URL('../../native/child-processes.ts', import.meta.url).href)};
+    const args = ['-c', 'echo $$ > ' + process.argv[1] + '; exec sleep 1000'];
+    await runProgram({ path: '/bin/sh', args, env: { PATH: '/usr/bin:/bin' } }, new AbortController().signal);`;
+  const file = place.path('number');
+  const parent = spawn(process.execPath, ['--input-type=module', '--eval', script, file], { stdio: 'inherit' });
+  const number = async (): Promise<number> => Number(await readFile(file, 'utf8').catch(() => ''));
+  await eventually('the program to begin', async () => (await number()) > 0);
+  const ended = once(parent, 'exit');
+  parent.kill('SIGKILL');
+  await ended;
+  const program = await number();
+  await eventually('the program to end', async () => !(await isRunning(program)));
+  t.false(await isRunning(program));
+});
