@@ -31,6 +31,13 @@ export class DriverClient implements Disposable {
     return (JSON.parse(body.toString()) as { Volumes: unknown[] }).Volumes.length;
   }
 
+  /** Volumes that are mounted with exactly one reference. */
+  async countMounted(): Promise<number> {
+    const { body } = await this.#connection.ask('GET', '/health');
+    const { mounted } = JSON.parse(body.toString()) as { mounted: { references: unknown[] }[] };
+    return mounted.filter(({ references }) => references.length === 1).length;
+  }
+
   /** Commands sent to the service so far, by name. */
   commandCounts(): Promise<ReadonlyMap<string, number>> {
     return this.#metric(/^vmdk_plugin_channel_commands_total\{command="(\w+)"\} (\d+)/gm);

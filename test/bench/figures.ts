@@ -128,7 +128,15 @@ export interface BatchFigures {
   readonly batched: CallsOf;
 }
 
+export interface RecoveryFigures {
+  readonly known: number;
+  readonly mounted: number;
+  readonly plugin: Summary;
+  readonly service: Summary;
+}
+
 export interface Figures {
+  readonly recovery?: RecoveryFigures;
   readonly start?: Summary;
   readonly footprint?: Footprint;
   readonly steps?: Readonly<Partial<Record<Step, Compared>>>;

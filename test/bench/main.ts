@@ -7,7 +7,7 @@
  *   --quick   a few of everything in about twenty seconds: shows that it works, not how fast
  *   --json    all figures
  *   --dir     where the disks are; a real file system, not one in memory
- *   --only    of start, footprint, steps, cycles, commands, reads, readers, scale, batch, docker
+ *   --only    of start, footprint, steps, cycles, commands, reads, readers, scale, batch, recovery, docker
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,6 +29,7 @@ import {
   measureSteps,
 } from './measure-plugin.ts';
 import { measureReaders } from './measure-readers.ts';
+import { measureRecovery } from './measure-recovery.ts';
 import { measureScale } from './measure-scale.ts';
 import { type Part, readSettings, type Settings } from './settings.ts';
 import { tableOf } from './table.ts';
@@ -84,6 +85,7 @@ async function measure(bench: Bench, parts: readonly Part[]): Promise<Figures> {
     readers: () => measureReaders(bench),
     scale: () => measureScale(bench),
     batch: () => measureBatch(batchedAttaches, bench.signal),
+    recovery: () => measureRecovery(bench),
     docker: () => measureDocker(bench.counts.dockerRounds, mkfs, bench.signal),
   };
   const figures: Partial<Record<Part, unknown>> = {};

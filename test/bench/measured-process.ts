@@ -83,6 +83,11 @@ export class MeasuredProcess implements AsyncDisposable {
     }
   }
 
+  /** Without a chance to clean up. */
+  async kill(): Promise<void> {
+    await this.#daemon.kill9();
+  }
+
   /** What it said is shown when it said anything at all: at this log level it should not. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#daemon.stop();

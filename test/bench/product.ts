@@ -17,29 +17,27 @@ export interface ProductOptions extends Pick<ProcessSetup, 'toolFolder' | 'isPro
   readonly form?: Form;
 }
 
-interface Started {
+interface Service {
+  readonly process: MeasuredProcess;
   readonly startMs: number;
-  readonly socket: string;
-  readonly plugin: MeasuredProcess;
-  /** Absent when embedded. */
-  readonly service: { readonly process: MeasuredProcess; readonly startMs: number } | undefined;
-  readonly signal: AbortSignal;
 }
 
-export class Product implements AsyncDisposable {
-  /** From the start of the plugin's process to its first answer. */
-  readonly startMs: number;
-  readonly socket: string;
-  readonly plugin: MeasuredProcess;
-  readonly service: Started['service'];
-  readonly #signal: AbortSignal;
+type How = Pick<ProcessSetup, 'toolFolder' | 'isProbed' | 'folder'> & { readonly form: Form };
 
-  private constructor({ startMs, socket, plugin, service, signal }: Started) {
-    this.startMs = startMs;
-    this.socket = socket;
-    this.plugin = plugin;
-    this.service = service;
+export class Product implements AsyncDisposable {
+  readonly socket: string;
+  readonly #bed: TestBed;
+  readonly #how: How;
+  readonly #signal: AbortSignal;
+  #plugin: MeasuredProcess | undefined;
+  #startMs = 0;
+  #service: Service | undefined;
+
+  private constructor(bed: TestBed, how: How, signal: AbortSignal) {
+    this.#bed = bed;
+    this.#how = how;
     this.#signal = signal;
+    this.socket = join(how.folder, 'plugin.sock');
   }
 
   /** @param name of the folder, in the bed's, that holds its files; a datastore may be in it already */
@@ -50,20 +48,50 @@ export class Product implements AsyncDisposable {
     { form = 'embedded', ...how }: ProductOptions = {},
   ): Promise<Product> {
     const folder = bed.path(name);
-    const socket = join(folder, 'plugin.sock');
     for (const inner of ['mounts', 'state', 'datastore']) await mkdir(join(folder, inner), { recursive: true });
+    const product = new Product(bed, { ...how, folder, form }, signal);
     await using opened = new AsyncDisposableStack();
-    const service = form === 'apart' ? await startService(bed, { ...how, folder }, signal) : undefined;
-    if (service) opened.use(service.process);
+    opened.use(product);
+    if (form === 'apart') await product.restartService();
+    await product.restartPlugin();
+    opened.move();
+    return product;
+  }
+
+  get plugin(): MeasuredProcess {
+    if (!this.#plugin) throw new Error('the plugin does not run');
+    return this.#plugin;
+  }
+
+  /** From the last start of the plugin's process to its first answer. */
+  get startMs(): number {
+    return this.#startMs;
+  }
+
+  /** Absent when embedded. */
+  get service(): Service | undefined {
+    return this.#service;
+  }
+
+  /** Kills it, if it runs, and starts it; resolves with its first answer. */
+  async restartPlugin(): Promise<void> {
+    const { folder, form } = this.#how;
+    await this.#plugin?.kill();
     const command = [join(programs, 'vmdk-plugin'), ...pluginArguments(folder, form)] as const;
     const since = performance.now();
     const answers = async (within: AbortSignal): Promise<void> => {
-      using client = await DriverClient.open(socket, within);
+      using client = await DriverClient.open(this.socket, within);
       await client.activate();
     };
-    const plugin = await MeasuredProcess.start(bed, { ...how, name: 'vmdk-plugin', command, folder }, answers, signal);
-    opened.move();
-    return new Product({ startMs: performance.now() - since, socket, plugin, service, signal });
+    const setup = { ...this.#how, name: 'vmdk-plugin', command };
+    this.#plugin = await MeasuredProcess.start(this.#bed, setup, answers, this.#signal);
+    this.#startMs = performance.now() - since;
+  }
+
+  /** Kills it, if it runs, and starts it; resolves when it listens. Not for the embedded form. */
+  async restartService(): Promise<void> {
+    await this.#service?.process.kill();
+    this.#service = await startService(this.#bed, this.#how, this.#signal);
   }
 
   client(): Promise<DriverClient> {
@@ -76,8 +104,8 @@ export class Product implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.plugin[Symbol.asyncDispose]();
-    await this.service?.process[Symbol.asyncDispose]();
+    await this.#plugin?.[Symbol.asyncDispose]();
+    await this.#service?.process[Symbol.asyncDispose]();
   }
 }
 
@@ -93,11 +121,7 @@ function pluginArguments(folder: string, form: Form): readonly string[] {
   ];
 }
 
-async function startService(
-  bed: TestBed,
-  how: Pick<ProcessSetup, 'toolFolder' | 'isProbed' | 'folder'>,
-  signal: AbortSignal,
-): Promise<Started['service']> {
+async function startService(bed: TestBed, how: How, signal: AbortSignal): Promise<Service> {
   const { folder } = how;
   const socket = serviceSocket(folder);
   const file = join(folder, 'service.json');

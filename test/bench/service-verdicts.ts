@@ -6,6 +6,7 @@ import type {
   Memory,
   ReaderFigures,
   ReadersBeside,
+  RecoveryFigures,
   ScaleFigures,
 } from './figures.ts';
 import { atMost, ms, type Row, row, short } from './rows.ts';
@@ -70,6 +71,14 @@ function besideRow(title: string, { loadedMs, idleMs, ratio, samples }: Disturbe
     text: 'as idle (<= 1.1 x)',
     isMet: ratio <= 1.1,
   });
+}
+
+export function recoveryRows({ known, mounted, plugin, service }: RecoveryFigures): readonly Row[] {
+  const among = `${String(known)} volumes, ${String(mounted)} mounted`;
+  return [
+    row(`plugin killed, until it answers, ${among} (ms)`, ms(plugin), '', '', atMost(plugin.p50, 3000, 'ms')),
+    row(`service killed, until it listens, ${among} (ms)`, ms(service), '', '', atMost(service.p50, 5000, 'ms')),
+  ];
 }
 
 export function batchRow({ attaches, callMs, oneByOne, batched }: BatchFigures): Row {

@@ -12,6 +12,7 @@ export const parts = [
   'readers',
   'scale',
   'batch',
+  'recovery',
   'docker',
 ] as const;
 export type Part = (typeof parts)[number];
@@ -31,6 +32,7 @@ export interface Counts {
   readonly lists: ReadonlyMap<number, number>;
   readonly readers: ReaderCounts;
   readonly scale: ScaleCounts;
+  readonly recovery: { readonly known: number; readonly mounted: number; readonly rounds: number };
   readonly dockerRounds: number;
 }
 
@@ -106,6 +108,7 @@ const full: Counts = {
     bigSize: '2gb',
     bigRounds: 3,
   },
+  recovery: { known: 10_000, mounted: 1_000, rounds: 3 },
   dockerRounds: 40,
 };
 
@@ -138,6 +141,7 @@ const quick: Counts = {
     sourceBytes: 32 * 1024 ** 2,
   },
   scale: { few: 100, many: 1_000, starts: 1, lists: 20, rounds: 2, volumesPerRound: 4, bigSize: '128mb', bigRounds: 1 },
+  recovery: { known: 500, mounted: 20, rounds: 1 },
   dockerRounds: 1,
 };
 

@@ -2,7 +2,7 @@
 import type { Compared, CommandsOf, CyclesAt, DockerFigures, Figures, Footprint, ReadsWith } from './figures.ts';
 import type { Summary } from './statistics.ts';
 import { ms, type Row, row, short, type Target } from './rows.ts';
-import { batchRow, readerRows, scaleRows } from './service-verdicts.ts';
+import { batchRow, readerRows, recoveryRows, scaleRows } from './service-verdicts.ts';
 import type { Step } from './step-times.ts';
 
 export function rowsOf(figures: Figures): readonly Row[] {
@@ -13,6 +13,7 @@ export function rowsOf(figures: Figures): readonly Row[] {
     ...(figures.readers ? readerRows(figures.readers) : []),
     ...(figures.scale ? scaleRows(figures.scale) : []),
     ...(figures.batch ? [batchRow(figures.batch)] : []),
+    ...(figures.recovery ? recoveryRows(figures.recovery) : []),
     ...(figures.commands ? [commandRow(figures.commands)] : []),
     ...(figures.docker ? dockerRows(figures.docker) : []),
     ...(figures.start ? [startRow(figures.start)] : []),
