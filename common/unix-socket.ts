@@ -5,7 +5,7 @@
  * for the server's later errors.
  */
 import type { Stats } from 'node:fs';
-import { chmod, link, lstat, mkdir, mkdtemp, rm, unlink } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf, Fault, messageOf } from './fault.ts';
@@ -21,6 +21,10 @@ export interface ListeningSocket extends AsyncDisposable {
 
 const probeTimeoutMs = 2_000;
 const maxReplacements = 5;
+const birthplacePrefix = '.s';
+const bornName = 's';
+/** A start is through with its birthplace long before. */
+const oldBirthplaceMs = 60_000;
 
 /**
  * Works for any server that listens as `net.Server` does, `http.Server` too. Makes the folders above the path.
@@ -34,11 +38,12 @@ export async function listenOnSocket(
   const folder = dirname(path);
   try {
     await mkdir(folder, { recursive: true, mode: 0o755 });
+    await removeOldBirthplaces(folder);
     // Born in a folder that only we may enter, and linked to its path when all is set: there is no window in which it
     // could be reached with another mode, and no chance to overwrite what appeared at the path meanwhile.
-    const birthplace = await mkdtemp(join(folder, '.s'));
+    const birthplace = await mkdtemp(join(folder, birthplacePrefix));
     try {
-      const born = join(birthplace, 's');
+      const born = join(birthplace, bornName);
       checkLength(path, born);
       await listen(server, born);
       await chmod(born, options.mode);
@@ -52,6 +57,20 @@ export async function listenOnSocket(
     server.close();
     if (error instanceof Fault) throw error;
     throw new Fault('InvalidRequest', `cannot listen on ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** What a start that was killed left. */
+async function removeOldBirthplaces(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!/^\.s\w{6}$/.test(name)) continue;
+    const birthplace = join(folder, name);
+    const found = await lstatIfThere(birthplace);
+    if (!found?.isDirectory() || Date.now() - found.mtimeMs < oldBirthplaceMs) continue;
+    const files = await readdir(birthplace);
+    const born = join(birthplace, bornName);
+    if (files.some((file) => file !== bornName) || !(await isSurelyDead(born))) continue;
+    await rm(birthplace, { recursive: true, force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, link, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { access, link, mkdir, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, get } from 'node:http';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -199,4 +199,22 @@ test('unix socket: an HTTP server listens on it as well', async (t) => {
     response.on('data', (chunk: Buffer) => resolve(chunk.toString()));
   });
   t.is(await promise, 'over HTTP');
+});
+
+test('socket: what a killed start left beside it goes with a later start; what may be in use stays', async (t) => {
+  using place = folder();
+  const of = (name: string): string => join(place.path, name);
+  const old = new Date(Date.now() - 3_600_000);
+  for (const name of ['.sempty1', '.sdead22', '.slive33', '.snew444', '.sother5']) await mkdir(of(name));
+  await leaveDeadSocket(of('.sdead22/s'));
+  await leaveDeadSocket(of('.snew444/s'));
+  await writeFile(of('.sother5/data'), 'mine');
+  const live = naming('live');
+  live.listen(of('.slive33/s'));
+  await once(live, 'listening');
+  for (const name of ['.sempty1', '.sdead22', '.slive33', '.sother5']) await utimes(of(name), old, old);
+  await using socket = await listenOnSocket(naming('new'), of('x.sock'), { mode: 0o600 });
+  t.deepEqual((await readdir(place.path)).sort(), ['.slive33', '.snew444', '.sother5', 'x.sock']);
+  t.is(await nameAt(socket.path), 'new');
+  live.close();
 });
