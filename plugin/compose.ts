@@ -117,19 +117,20 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
   const locks = new KeyedLock();
   const transitions = new Transitions(locks, logger);
   const { mountRoot, requestTimeoutMs: requestMs, mountTimeoutMs: mountMs } = config;
+  const mountPoints = new FolderMountPoints();
   const host = notedHost(client, view);
   const mounter = new DiskMounter({
     host,
     devices,
     fileSystems,
-    mountPoints: new FolderMountPoints(),
+    mountPoints,
     logger,
     onStuck: (disk) => held.hold(disk),
     releaseMs: config.releaseTimeoutMs,
     prepareMs: config.prepareTimeoutMs,
   });
   const usage = usageOf(config, view, logger);
-  const shared = { view, held, mounter, fileSystems, usage, transitions, devices, logger, mountRoot };
+  const shared = { view, held, mounter, fileSystems, mountPoints, usage, transitions, devices, logger, mountRoot };
   const keeper = new SessionKeeper({ ...shared, referenceLog, volumeMs: requestMs, loadMs: requestMs });
   const sweeper = new Sweeper({
     ...shared,

@@ -3,6 +3,7 @@
  * folder is removed by rmdir alone, so that neither a failed unmount nor a stray file costs data.
  */
 import { mkdir, readdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { errnoOf, Fault } from '../../common/fault.ts';
 import type { MountPoints } from '../ports/mount-points.ts';
 
@@ -18,6 +19,12 @@ export class FolderMountPoints implements MountPoints {
     throw new Fault('VolumeInUse', `mount point ${path} holds files that are not of the volume; move them away`);
   }
 
+  async below(mountRoot: string): Promise<readonly string[]> {
+    const paths: string[] = [];
+    for (const folder of await foldersIn(mountRoot)) paths.push(...(await foldersIn(folder)));
+    return paths;
+  }
+
   /** @throws Fault VolumeInUse when something is mounted there or the folder is not empty */
   async remove(path: string): Promise<void> {
     try {
@@ -29,6 +36,16 @@ export class FolderMountPoints implements MountPoints {
       const why = code === 'EBUSY' ? 'something is still mounted there' : 'it holds files that are not of the volume';
       throw new Fault('VolumeInUse', `mount point ${path} is not removed: ${why}`, { cause: error });
     }
+  }
+}
+
+async function foldersIn(folder: string): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
   }
 }
 

@@ -4,4 +4,6 @@ export interface MountPoints {
   make(path: string): Promise<void>;
   /** Removes an empty folder by rmdir, never recursively: a failed unmount must not eat data. A missing one is fine. */
   remove(path: string): Promise<void>;
+  /** The folders two levels below this one, where volumes are, or were, mounted. */
+  below(mountRoot: string): Promise<readonly string[]>;
 }

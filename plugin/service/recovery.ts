@@ -22,6 +22,7 @@ import {
 import type { Devices } from '../ports/devices.ts';
 import type { FileSystems, MountedAt } from '../ports/file-systems.ts';
 import type { Host } from '../ports/host.ts';
+import type { MountPoints } from '../ports/mount-points.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
 import type { DiskMounter, HeldDisk } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
@@ -36,6 +37,7 @@ export interface RecoveryParts {
   readonly mounter: DiskMounter;
   readonly devices: Devices;
   readonly fileSystems: FileSystems;
+  readonly mountPoints: MountPoints;
   readonly usage: Usage;
   readonly transitions: Transitions;
   readonly logger: Logger;
@@ -51,6 +53,8 @@ export interface Session extends Host {
   readonly closed: AbortSignal;
 }
 
+const looksForDisk = 5;
+
 /** What could not be brought into step: a sentence for each volume. */
 export type Problems = ReadonlyMap<FullName, string>;
 
@@ -60,12 +64,13 @@ export async function recover(
   recorded: ReadonlyMap<FullName, References>,
   parts: RecoveryParts,
 ): Promise<Problems> {
-  const mounts = await parts.fileSystems.mountsBelow(parts.mountRoot);
+  const { fileSystems, mountPoints, mountRoot } = parts;
+  const [mounts, folders] = await Promise.all([fileSystems.mountsBelow(mountRoot), mountPoints.below(mountRoot)]);
   const names = new Set<FullName>([
     ...Array.from(parts.held.values(), (held) => held.disk.name),
     ...session.hello.attached.map(fullNameIn),
     ...parts.view.attachedTo(session.hello.vm.id),
-    ...mounts.flatMap(({ target }) => mountedName(parts.mountRoot, target) ?? []),
+    ...[...mounts.map(({ target }) => target), ...folders].flatMap((path) => mountedName(mountRoot, path) ?? []),
     ...recorded.keys(),
   ]);
   const problems = new Map<FullName, string>();
@@ -108,23 +113,40 @@ export async function recoverOne(
   try {
     using limit = deadline(parts.volumeMs, `recovering ${name}`);
     return await parts.transitions.run(name, 'recovery', limit.signal, async () => {
-      // After its end the session's view may miss what was done since; the next session sees to this volume.
-      if (session.closed.aborted) return undefined;
-      const volume = known(name, parts.view);
-      const isAttached = volume?.attached?.vm.id === session.hello.vm.id;
-      const held = parts.held.get(name);
-      if (held && isAttached && countOf(held.references) > 0) return undefined;
-      const references = held?.references ?? recorded;
-      // What was mounted at the beginning may have been unmounted since, once others can act.
-      const table = held || !mounts ? await parts.fileSystems.mountsBelow(parts.mountRoot) : mounts;
-      const about = { name, references, held: held?.disk, attached: isAttached ? volume : undefined };
-      const found = await look(about, table, parts, limit.signal);
-      return await carryOut(found, references, parts, limit.signal);
+      for (let look = 1; ; look += 1) {
+        try {
+          return await attempt(name, session, recorded, parts, mounts, limit.signal);
+        } catch (error) {
+          // A disk that was on its way out when the session began: by now the view may tell.
+          if (faultOf(error).code !== 'DeviceTimeout' || look === looksForDisk) throw error;
+        }
+      }
     });
   } catch (error) {
     parts.logger.warn('volume not recovered', { volume: name, ...failureFields(error) });
     return faultOf(error).message;
   }
+}
+
+async function attempt(
+  name: FullName,
+  session: Session,
+  recorded: References,
+  parts: RecoveryParts,
+  mounts: readonly MountedAt[] | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  // After its end the session's view may miss what was done since; the next session sees to this volume.
+  if (session.closed.aborted) return undefined;
+  const volume = known(name, parts.view);
+  const isAttached = volume?.attached?.vm.id === session.hello.vm.id;
+  const held = parts.held.get(name);
+  if (held && isAttached && countOf(held.references) > 0) return undefined;
+  const references = held?.references ?? recorded;
+  // What was mounted at the beginning may have been unmounted since, once others can act.
+  const table = held || !mounts ? await parts.fileSystems.mountsBelow(parts.mountRoot) : mounts;
+  const about = { name, references, held: held?.disk, attached: isAttached ? volume : undefined };
+  return await carryOut(await look(about, table, parts, signal), references, parts, signal);
 }
 
 /** @throws Fault HostUnavailable when that is in doubt: then the volume is reported, not taken for detached */
@@ -164,7 +186,7 @@ async function look(
   let devicePath = '';
   if (attached?.attached) {
     using expected = devices.expect();
-    using limit = deadline(volumeMs / 4, `looking for the disk of ${name}`, signal);
+    using limit = deadline(volumeMs / (4 * looksForDisk), `looking for the disk of ${name}`, signal);
     devicePath = await expected.find(attached.attached.device, limit.signal);
   }
   const isItsDisk = devicePath !== '' && mount?.devicePath === devicePath;
@@ -199,6 +221,7 @@ async function carryOut(
   switch (step.do) {
     case 'nothing':
       held.drop(disk.name);
+      await removeFolder(path, parts);
       return undefined;
     case 'take up':
       held.hold(disk, references);
@@ -210,6 +233,8 @@ async function carryOut(
       return undefined;
     case 'let go':
       await letGo(disk, parts);
+      // A plugin that was killed between mkdir and mount, or umount and rmdir, left it.
+      await removeFolder(path, parts);
       logger.info('unused volume let go', about);
       return undefined;
     case 'unmount':
@@ -219,5 +244,14 @@ async function carryOut(
       return undefined;
     case 'leave alone':
       return step.problem;
+  }
+}
+
+/** What is not empty stays: it is nobody's of ours, and in nobody's way until a volume is to be mounted there. */
+async function removeFolder(path: string, { logger, mountPoints }: RecoveryParts): Promise<void> {
+  try {
+    await mountPoints.remove(path);
+  } catch (error) {
+    logger.warn('a mount point without a mount is not removed', { path, ...failureFields(error) });
   }
 }

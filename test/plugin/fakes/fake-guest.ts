@@ -236,6 +236,7 @@ export class FakeGuest {
       if (this.#mounts().some(({ target }) => target === path)) this.violations.push(`${path} removed while mounted`);
       this.folders.delete(path);
     },
+    below: () => Promise.resolve([...this.folders]),
   };
 
   readonly holders: Holders = {

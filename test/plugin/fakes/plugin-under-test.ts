@@ -57,7 +57,19 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
   const locks = new KeyedLock();
   const transitions = new Transitions(locks, logger);
   const usage = new Usage({ holders, containers, view });
-  const shared = { host, view, held, mounter, fileSystems, devices, usage, transitions, logger, mountRoot };
+  const shared = {
+    host,
+    view,
+    held,
+    mounter,
+    fileSystems,
+    mountPoints,
+    devices,
+    usage,
+    transitions,
+    logger,
+    mountRoot,
+  };
   const keeper = new SessionKeeper({ ...shared, referenceLog, volumeMs: longMs, loadMs: longMs });
   guest.onEvent = (event) => {
     keeper.heard(event);

@@ -77,3 +77,22 @@ test('recovery: where nobody can be seen, an unreferenced mount is held, and the
   await sweeper.look();
   t.false(guest.disks.get('a@local')?.isAttached);
 });
+
+test('recovery: folders that a killed plugin left on the way up or down are removed, and no others', async (t) => {
+  const guest = await leftMounted();
+  guest.addVolume('b@local');
+  for (const left of ['local/b', 'local/removed', 'gone/c']) guest.folders.add(`${mountRoot}/${left}`);
+  await startPlugin(guest);
+  t.deepEqual([...guest.folders], [path]);
+});
+
+test('recovery: a disk that goes while it is looked for is no problem', async (t) => {
+  const guest = await leftMounted();
+  const disk = guest.disks.get('a@local');
+  if (disk) disk.mountedAt = undefined;
+  guest.log.length = 0;
+  guest.failNext('find', 'refused');
+  const { keeper } = await startPlugin(guest);
+  t.deepEqual(keeper.problems, []);
+  t.false(disk?.isAttached);
+});
