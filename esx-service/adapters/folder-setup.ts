@@ -32,8 +32,8 @@ export async function prepareFolder(name: string, path: string, createsFolder: b
   if (!createsFolder && (await isMissing(path)))
     refuse('this folder does not exist; make it, or mount the disk that holds it');
   try {
-    await mkdir(volumes, { recursive: true, mode: folderMode });
-    for (const folder of [dirname(path), path, root]) await syncFolder(folder);
+    const first = await mkdir(volumes, { recursive: true, mode: folderMode });
+    await syncFolders(root, dirname(first ?? path));
     await checkLinks(volumes);
   } catch (error) {
     refuse(`this folder cannot be used: ${messageOf(error)}`, error);
@@ -48,6 +48,12 @@ async function isMissing(path: string): Promise<boolean> {
   } catch (error) {
     return errnoOf(error) === 'ENOENT';
   }
+}
+
+/** This folder and those above it, up to and with the last: so that none that was made is lost with the power. */
+async function syncFolders(path: string, last: string): Promise<void> {
+  await syncFolder(path);
+  if (path !== last && path !== dirname(path)) await syncFolders(dirname(path), last);
 }
 
 async function syncFolder(path: string): Promise<void> {
