@@ -88,9 +88,9 @@ export class KeyedLock {
     return this.#entries.has(keyOf(lockClass, name));
   }
 
-  /** How many wait for this key now. */
-  waitersOf(lockClass: LockClass, name: string): number {
-    return this.#entries.get(keyOf(lockClass, name))?.queue.length ?? 0;
+  /** What those want that wait for this key now, in their order. */
+  waitersOf(lockClass: LockClass, name: string): readonly string[] {
+    return this.#entries.get(keyOf(lockClass, name))?.queue.map(({ what }) => what) ?? [];
   }
 
   /**

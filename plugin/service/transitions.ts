@@ -31,9 +31,9 @@ export class Transitions {
     return this.#locks.isTaken('volume', name);
   }
 
-  /** Whether others wait for their turn on this volume. */
-  isWaitedFor(name: FullName): boolean {
-    return this.#locks.waitersOf('volume', name) > 0;
+  /** Whether others wait for their turn with this on the volume. */
+  isWaitedFor(name: FullName, what: string): boolean {
+    return this.#locks.waitersOf('volume', name).includes(what);
   }
 
   /**

@@ -199,12 +199,12 @@ export class Volumes implements VolumeOperations {
     return !(await this.#parts.usage.isMounted(disk));
   }
 
-  /** Lets the volume go if nobody references it; if others wait for it, when they have had their turn. */
+  /** Lets the volume go if nobody references it; if a Mount waits for it, when that has had its turn. */
   async #leave(name: FullName): Promise<void> {
     const { held, transitions } = this.#parts;
     const known = held.get(name);
     if (!known || countOf(known.references) > 0) return;
-    if (transitions.isWaitedFor(name)) transitions.runLast(name, 'let go', () => this.#leave(name));
+    if (transitions.isWaitedFor(name, 'mount')) transitions.runLast(name, 'let go', () => this.#leave(name));
     else await letGo(known.disk, this.#parts);
   }
 
