@@ -22,6 +22,7 @@ import { adminApi } from './doors/admin-api.ts';
 import { channelHandlers, type Guests } from './doors/channel-handlers.ts';
 import { v2Handler } from './doors/protocol-v2.ts';
 import type { Hypervisor } from './ports/hypervisor.ts';
+import { Checks } from './service/checks.ts';
 import { Datastores } from './service/datastores.ts';
 import { InFlight } from './service/in-flight.ts';
 import { lookAfter } from './service/look-after.ts';
@@ -79,9 +80,10 @@ export async function startService(config: ServiceConfig, options: StartOptions)
     now: () => new Date(),
     newUuid: randomUUID,
   };
-  const status = (): ServiceStatus => statusOf(service, startedAt, leftovers);
   power.start((vm, signal) => lookAfter(service, vm, signal));
-  await openDoors(config, service, status, inFlight, opened);
+  const checks = opened.use(Checks.start({ service, inFlight, intervalMs: config.checkIntervalMs }));
+  const status = (): ServiceStatus => statusOf(service, startedAt, leftovers, checks.last);
+  await openDoors(config, { service, status, checks, inFlight }, opened);
   logger.info('started', { version, volumes: catalog.view.records.length, vms: vms.length });
   const stack = opened.move();
   const close = (): Promise<void> => stack.disposeAsync();
@@ -114,14 +116,16 @@ function awaitedAtTheEnd(opened: AsyncDisposableStack, logger: Logger): InFlight
   return inFlight;
 }
 
+interface Parts {
+  readonly service: Service;
+  readonly status: () => ServiceStatus;
+  readonly checks: Checks;
+  readonly inFlight: InFlight;
+}
+
 /** What is opened last is closed first: no new connections, then no more commands, then the datastores. */
-async function openDoors(
-  config: ServiceConfig,
-  service: Service,
-  status: () => ServiceStatus,
-  inFlight: InFlight,
-  opened: AsyncDisposableStack,
-): Promise<void> {
+async function openDoors(config: ServiceConfig, parts: Parts, opened: AsyncDisposableStack): Promise<void> {
+  const { service, inFlight } = parts;
   const guests: Guests = new Map(
     config.vms.map(({ name, defaultDatastore }) => {
       const vm = { id: name, name };
@@ -135,7 +139,7 @@ async function openDoors(
     limits: { closeGraceMs: commandGraceMs },
   });
   opened.defer(() => server.close());
-  await openAdmin(config, service, status, opened);
+  await openAdmin(config, parts, opened);
   const onConnection: ListenOptions['onConnection'] = (stream, vm) => server.serve(stream, vm);
   for (const { name, socket } of config.vms) {
     const identify = (): Vm => ({ id: name, name });
@@ -147,11 +151,11 @@ async function openDoors(
 
 async function openAdmin(
   config: ServiceConfig,
-  service: Service,
-  status: () => ServiceStatus,
+  { service, status, checks }: Parts,
   opened: AsyncDisposableStack,
 ): Promise<void> {
-  const server = createServer(adminApi({ service, defaultDatastore: defaultDatastoreOf(config, undefined), status }));
+  const defaultDatastore = defaultDatastoreOf(config, undefined);
+  const server = createServer(adminApi({ service, defaultDatastore, status, check: () => checks.run() }));
   opened.defer(() => server.closeAllConnections());
   const socket = await listenOnSocket(server, config.adminSocket, { mode: adminMode });
   opened.defer(() => socket.close());

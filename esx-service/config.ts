@@ -39,6 +39,8 @@ export const serviceConfigSchema = z
     logLevel: z.enum(logLevels).default('info'),
     /** For one call that attaches or detaches disks; a call that takes longer is given up, and asked about. */
     reconfigureTimeoutMs: z.number().int().min(100).max(3_600_000).default(60_000),
+    /** How often the volumes are compared with what is attached and with what the datastores hold. */
+    checkIntervalMs: z.number().int().min(1_000).max(86_400_000).default(300_000),
   })
   .superRefine((config, context) => {
     const refuse = (keys: readonly (string | number)[], message: string): void => {

@@ -15,6 +15,14 @@ const exitCodes = { done: 0, failed: 2, wrongArguments: 3 } as const;
 const listSchema = z.object({ volumes: z.array(volumeSchema) });
 const volumeAnswerSchema = z.object({ volume: volumeSchema });
 const lockUsesSchema = z.array(z.object({ what: z.string(), mode: z.enum(['read', 'write']), forMs: z.number() }));
+const checkSchema = z.object({
+  at: z.string(),
+  tookMs: z.number(),
+  volumes: z.number(),
+  findings: z.array(z.string()),
+});
+/** Reading again what came back takes its time. */
+const checkTimeoutMs = 600_000;
 const statusSchema = z.object({
   version: z.string(),
   instanceId: z.string(),
@@ -24,6 +32,7 @@ const statusSchema = z.object({
   vms: z.array(z.object({ name: z.string(), attached: z.array(z.string()) })),
   problems: z.array(z.object({ volume: z.string(), problem: z.string() })),
   leftovers: z.array(z.string()),
+  lastCheck: checkSchema.optional(),
   locks: z.array(z.object({ key: z.string(), holders: lockUsesSchema, waiters: lockUsesSchema })),
 });
 
@@ -73,6 +82,19 @@ program
     const status = await askService(socket, '/v1/status', statusSchema);
     print(json ? toJson(status) : statusText(status));
   });
+program
+  .command('check')
+  .description('compare the volumes with what is attached and with what the datastores hold, and mend what differs')
+  .action(async () => {
+    const { socket, json } = program.opts<GlobalOptions>();
+    const report = await askService(socket, '/v1/check', checkSchema, { method: 'POST', timeoutMs: checkTimeoutMs });
+    print(json ? toJson(report) : checkText(report));
+  });
+
+function checkText({ volumes, tookMs, findings }: z.infer<typeof checkSchema>): string {
+  if (findings.length > 0) return findings.join('\n');
+  return `${volumes} volumes are as they were remembered (looked at in ${tookMs} ms)`;
+}
 
 function parseColumns(text: string): ColumnKey[] {
   return text.split(',').map((word) => {
@@ -95,11 +117,19 @@ function statusText(status: z.infer<typeof statusSchema>): string {
     ),
     ...status.problems.map(({ volume: name, problem }) => `Problem: volume ${name} cannot be used: ${problem}`),
     ...status.leftovers.map((leftover) => `Left over: ${leftover}`),
+    ...checkLines(status.lastCheck),
     ...status.locks.flatMap(({ key, holders, waiters }) => [
       ...holders.map((use) => `Lock ${key}: held by ${useText(use)}`),
       ...waiters.map((use) => `Lock ${key}: waited for by ${useText(use)}`),
     ]),
   ].join('\n');
+}
+
+function checkLines(last: z.infer<typeof checkSchema> | undefined): readonly string[] {
+  if (!last) return [];
+  const { at, tookMs, volumes, findings } = last;
+  const summary = `Last check: ${at}, ${volumes} volumes in ${tookMs} ms, ${findings.length} findings`;
+  return [summary, ...findings.map((finding) => `Found by the last check: ${finding}`)];
 }
 
 function useText({ what, mode, forMs }: z.infer<typeof lockUsesSchema>[number]): string {

@@ -4,13 +4,23 @@ import * as z from 'zod';
 import { deadline } from '../../common/deadline.ts';
 import { errnoOf, Fault, faultCodes, messageOf } from '../../common/fault.ts';
 
-const timeoutMs = 10_000;
+const defaultTimeoutMs = 10_000;
 const errorSchema = z.object({ error: z.object({ code: z.enum(faultCodes), message: z.string() }) });
 
+export interface AskOptions {
+  readonly method?: 'GET' | 'POST';
+  readonly timeoutMs?: number;
+}
+
 /** @throws Fault: the service's own, or HostUnavailable naming the socket */
-export async function askService<T>(socketPath: string, path: string, schema: z.ZodType<T>): Promise<T> {
+export async function askService<T>(
+  socketPath: string,
+  path: string,
+  schema: z.ZodType<T>,
+  { method = 'GET', timeoutMs = defaultTimeoutMs }: AskOptions = {},
+): Promise<T> {
   using limit = deadline(timeoutMs, `asking the service at ${socketPath}`);
-  const { status, body } = await get(socketPath, path, limit.signal);
+  const { status, body } = await send(socketPath, method, path, limit.signal);
   const answer = parse(body);
   if (status === 200) {
     const result = schema.safeParse(answer);
@@ -24,9 +34,14 @@ export async function askService<T>(socketPath: string, path: string, schema: z.
   );
 }
 
-async function get(socketPath: string, path: string, signal: AbortSignal): Promise<{ status: number; body: string }> {
+async function send(
+  socketPath: string,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
-  const asked = request({ socketPath, path, signal, agent: false }, (response) => {
+  const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {
     let body = '';
     response.setEncoding('utf8');
     response.on('data', (chunk: string) => (body += chunk));

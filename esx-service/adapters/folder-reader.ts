@@ -2,22 +2,30 @@
  * What a datastore's folder holds, read once at start. Invariants: every descriptor becomes a volume; reading changes
  * nothing; sweeping deletes only what its plan says, and what cannot be deleted is reported, not fatal.
  */
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import type { DurableFolder } from '../../common/durable-file.ts';
 import { messageOf } from '../../common/fault.ts';
 import type { DatastoreName, VolumeName } from '../../common/names.ts';
 import { type Leftovers, type LooseFile, type LooseText, planSweep } from '../core/sweep-plan.ts';
-import { type FileRole, roleOf } from '../core/volume-files.ts';
+import { type FileRole, roleOf, snapshotBase } from '../core/volume-files.ts';
 import type { VolumeRecord } from '../core/volume-record.ts';
 import type { DatastoreContent } from '../ports/datastore.ts';
-import { diskIdOf, readVolume } from './volume-reader.ts';
+import { diskIdOf, readVolume, statusOf } from './volume-reader.ts';
 
 /** Enough to keep a disk busy without holding a thousand files open. */
 const parallelReads = 32;
 
-interface NamedFile {
+export interface NamedFile {
   readonly file: string;
   readonly role: FileRole;
+}
+
+/** The snapshot file of each volume that has one. */
+export type Snapshots = ReadonlyMap<VolumeName, string>;
+
+export function snapshotProblem(snapshots: Snapshots, name: VolumeName): string | undefined {
+  const snapshot = snapshots.get(name);
+  return snapshot === undefined ? undefined : `it has the snapshot file ${snapshot}; merge the snapshot first`;
 }
 
 export async function readFolder(datastore: DatastoreName, folder: DurableFolder): Promise<DatastoreContent> {
@@ -25,14 +33,12 @@ export async function readFolder(datastore: DatastoreName, folder: DurableFolder
   const files: readonly NamedFile[] = entries
     .filter((entry) => !entry.isDirectory())
     .map(({ name }) => ({ file: name, role: roleOf(name) }));
-  const snapshots = snapshotFiles(files);
+  const snapshots = snapshotFilesIn(files.map(({ file }) => file));
   const names = files.flatMap(({ role }) => (role.role === 'descriptor' ? [role.name] : []));
   const records: VolumeRecord[] = [];
   const claimed = new Set<string>();
   await inParallel(names, async (name) => {
-    const snapshot = snapshots.get(name);
-    const problem = snapshot && `it has the snapshot file ${snapshot}; merge the snapshot first`;
-    const read = await readVolume(folder, datastore, name, problem);
+    const read = await readVolume(folder, datastore, name, snapshotProblem(snapshots, name));
     records.push(read.record);
     for (const file of read.files) claimed.add(file);
   });
@@ -49,11 +55,15 @@ export async function readFolder(datastore: DatastoreName, folder: DurableFolder
   };
 }
 
-/** Volumes whose changes are in another file, so that writing the base would destroy them. */
-function snapshotFiles(files: readonly NamedFile[]): ReadonlyMap<string, string> {
-  return new Map(
-    files.flatMap(({ file, role }) => (role.role === 'part' && /^-\d{6}/.test(role.ending) ? [[role.stem, file]] : [])),
-  );
+/** @param files any names; of thousands, few look as if they were parts */
+export function snapshotFilesIn(files: readonly string[]): Snapshots {
+  const snapshots = new Map<VolumeName, string>();
+  for (const file of files) {
+    if (!/-\d{6}/.test(file)) continue;
+    const base = snapshotBase(roleOf(file));
+    if (base !== undefined) snapshots.set(base, file);
+  }
+  return snapshots;
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -64,7 +74,7 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<voi
   await Promise.all(Array.from({ length: parallelReads }, drain));
 }
 
-async function readLeftovers(folder: DurableFolder, files: readonly NamedFile[]): Promise<Leftovers> {
+export async function readLeftovers(folder: DurableFolder, files: readonly NamedFile[]): Promise<Leftovers> {
   const left = {
     asides: [] as LooseFile[],
     tombstones: [] as LooseText[],
@@ -73,7 +83,8 @@ async function readLeftovers(folder: DurableFolder, files: readonly NamedFile[])
     strangers: [] as LooseFile[],
   };
   for (const { file, role } of files) {
-    const status = await lstat(folder.pathOf(file));
+    const status = await statusOf(folder.pathOf(file));
+    if (!status) continue;
     const loose = { file, diskId: diskIdOf(status), allocatedBytes: status.blocks };
     const text = async (): Promise<string> => (status.isFile() ? await readFile(folder.pathOf(file), 'utf8') : '');
     if (role.role === 'aside') left.asides.push(loose);
@@ -85,7 +96,7 @@ async function readLeftovers(folder: DurableFolder, files: readonly NamedFile[])
   return left;
 }
 
-async function removeAll(folder: DurableFolder, files: readonly string[]): Promise<readonly string[]> {
+export async function removeAll(folder: DurableFolder, files: readonly string[]): Promise<readonly string[]> {
   const reports: string[] = [];
   for (const file of files) {
     try {

@@ -3,7 +3,7 @@
  * who holds a disk is written on the loop device itself, so that it is known after any restart and forgotten with the
  * device; a device is only detached while it still is the one that was attached.
  */
-import { Fault, faultOf } from '../../common/fault.ts';
+import { Fault, faultOf, messageOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import { attachLoop, detachLoop, listLoops, type LoopDevice } from '../../native/loop-devices.ts';
 import { codeOf } from '../../native/system-error.ts';
@@ -13,6 +13,8 @@ import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
 
 /** What the kernel answers of a loop device that is not attached. */
 const goneCodes: readonly string[] = ['ENXIO', 'ENODEV', 'ENOENT'];
+/** What it answers of a backing file whose file system is read-only or broken. */
+const unopenableCodes: readonly string[] = ['EROFS', 'EIO', 'ESTALE'];
 
 export class LoopHypervisor implements Hypervisor {
   readonly kind = 'loop';
@@ -45,9 +47,10 @@ export class LoopHypervisor implements Hypervisor {
       : `by something else, as ${loop.path}; ${detachIt}`;
     return {
       diskId: `${loop.backingDevice}:${loop.backingInode}`,
+      path: loop.backingPath,
       device: { kind: 'loop', path: loop.path, diskSequence: loop.diskSequence },
       isReadOnly: loop.isReadOnly,
-      holder: vm ? { vm } : { other: `${stranger}, and restart the service` },
+      holder: vm ? { vm } : { other: `${stranger}, and run "vmdkops check"` },
     };
   }
 
@@ -69,14 +72,24 @@ export class LoopHypervisor implements Hypervisor {
 }
 
 async function attach(vm: Vm, { extent, uuid }: Disk, isReadOnly: boolean): Promise<Device> {
-  const { path, diskSequence } = await attachLoop({
-    backingPath: extent.path,
-    isReadOnly,
-    offsetBytes: extent.offsetBytes,
-    sizeLimitBytes: extent.sizeBytes,
-    label: writeLoopLabel(vm.id, uuid),
-  });
-  return { kind: 'loop', path, diskSequence };
+  const label = writeLoopLabel(vm.id, uuid);
+  const { offsetBytes, sizeBytes: sizeLimitBytes } = extent;
+  try {
+    const { path, diskSequence } = await attachLoop({
+      backingPath: extent.path,
+      isReadOnly,
+      offsetBytes,
+      sizeLimitBytes,
+      label,
+    });
+    return { kind: 'loop', path, diskSequence };
+  } catch (error) {
+    if (!unopenableCodes.includes(codeOf(error) ?? '')) throw error;
+    const sentence = `the disk ${extent.path} cannot be opened: ${messageOf(error)}`;
+    throw new Fault('HostUnavailable', `${sentence}; see that its datastore is writable and in order`, {
+      cause: error,
+    });
+  }
 }
 
 async function detach(device: Device): Promise<Device> {

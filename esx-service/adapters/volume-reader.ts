@@ -61,6 +61,16 @@ export async function readVolume(
   return { record, files: [descriptorFile(name), metadataFile(name), extent] };
 }
 
+/** @param files of a volume, its descriptor first */
+export async function presenceOf(
+  folder: DurableFolder,
+  files: ReadVolume['files'],
+): Promise<'volume' | 'parts' | 'nothing'> {
+  const [descriptor, ...others] = await Promise.all(files.map((file) => statusOf(folder.pathOf(file))));
+  if (descriptor) return 'volume';
+  return others.some((status) => status !== undefined) ? 'parts' : 'nothing';
+}
+
 async function attempt<T>(read: () => Promise<T>): Promise<Attempt<T>> {
   try {
     return { value: await read() };
@@ -71,11 +81,20 @@ async function attempt<T>(read: () => Promise<T>): Promise<Attempt<T>> {
 }
 
 async function readDescriptor(path: string): Promise<{ readonly descriptor: Descriptor; readonly createdAt: Date }> {
-  await using file = await openFile(path, 'its descriptor');
+  await using file = await openDescriptor(path);
   const { size, birthtime } = await file.stat();
   const buffer = Buffer.alloc(Math.min(size, descriptorLimitBytes));
   const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
   return { descriptor: parseDescriptor(buffer.subarray(0, bytesRead)), createdAt: birthtime };
+}
+
+async function openDescriptor(path: string): Promise<FileHandle> {
+  try {
+    return await openFile(path, 'its descriptor');
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    throw new Fault('DamagedVolume', `its descriptor ${path} is missing; put it back`);
+  }
 }
 
 /** Only a plain file: a link could lead to a file of somebody else. */
@@ -105,7 +124,7 @@ async function findExtent(folder: DurableFolder, descriptor: Descriptor): Promis
 /** @throws Fault DamagedVolume when the file is missing, no plain file, or too short */
 export async function storedDisk(path: string, offsetBytes: number, sizeBytes: number): Promise<StoredDisk> {
   const status = await statusOf(path);
-  if (!status) refuse(`its extent ${path} is missing`);
+  if (!status) refuse(`its extent ${path} is missing; put it back`);
   if (!status.isFile()) refuse(`its extent ${path} is not a plain file`);
   const missingBytes = offsetBytes + sizeBytes - status.size;
   if (missingBytes > 0) refuse(`its extent ${path} is ${missingBytes} bytes shorter than its descriptor says`);
@@ -120,7 +139,8 @@ export function diskIdOf(status: { readonly dev: number; readonly ino: number })
   return `${status.dev}:${status.ino}`;
 }
 
-async function statusOf(path: string): Promise<Stats | undefined> {
+/** Undefined when it is not there. */
+export async function statusOf(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path);
   } catch (error) {
@@ -133,7 +153,9 @@ async function statusOf(path: string): Promise<Stats | undefined> {
 export async function inspectExtent(extent: Extent): Promise<StoredDisk> {
   const stored = await storedDisk(extent.path, extent.offsetBytes, extent.sizeBytes);
   if (stored.extent.diskId !== extent.diskId) {
-    refuse(`its extent ${extent.path} was replaced by another file; restart the service to read it anew`);
+    refuse(
+      `its extent ${extent.path} was replaced by another file; put the former one back, or restart the service to use the new one`,
+    );
   }
   return stored;
 }

@@ -2,6 +2,7 @@
  * Who holds which disk, joined to the volumes. Invariant: a volume that is attached twice, by a stranger, or through a
  * second name is never offered for use. Pure: no I/O.
  */
+import type { FullName } from '../../common/names.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import { fullNameOf, type VolumeRecord, withProblem, withVolume } from './volume-record.ts';
 
@@ -13,15 +14,17 @@ export interface Vm {
 export interface Attachment {
   /** As in `Extent.diskId`. */
   readonly diskId: string;
+  /** Where its bytes are, if the hypervisor says. */
+  readonly path?: string | undefined;
   readonly device: Device;
   readonly isReadOnly: boolean;
   /** One of our VMs; else what is known of whoever it is, as the end of the sentence "it is attached …". */
   readonly holder: { readonly vm: Vm } | { readonly other: string };
 }
 
-/** The record with the holder that the hypervisor tells, or with the problem that it makes. */
+/** The record with the holder that the hypervisor tells, or with the problem that it makes, and no earlier one. */
 export function withHolder(record: VolumeRecord, attachments: readonly Attachment[]): VolumeRecord {
-  const free = withVolume(record, { attached: undefined });
+  const free = withProblem(withVolume(record, { attached: undefined }), 'holder', undefined);
   const found = attachments.filter((attachment) => attachment.diskId === record.extent?.diskId);
   const [holder, ...others] = found;
   if (!holder) return free;
@@ -29,10 +32,11 @@ export function withHolder(record: VolumeRecord, attachments: readonly Attachmen
     const devices = found.map(({ device }) => deviceText(device)).join(' and ');
     return withProblem(
       free,
-      `it is attached more than once, as ${devices}; detach all but one of them and restart the service`,
+      'holder',
+      `it is attached more than once, as ${devices}; detach all but one of them and run "vmdkops check"`,
     );
   }
-  if ('other' in holder.holder) return withProblem(free, `it is attached ${holder.holder.other}`);
+  if ('other' in holder.holder) return withProblem(free, 'holder', `it is attached ${holder.holder.other}`);
   const { isReadOnly, device } = holder;
   return { ...withVolume(free, { attached: { vm: holder.holder.vm, device } }), isAttachedReadOnly: isReadOnly };
 }
@@ -42,12 +46,16 @@ export function markShared(records: readonly VolumeRecord[]): readonly VolumeRec
   const byDisk = Map.groupBy(records, (record) => record.extent?.diskId);
   return records.map((record) => {
     const twin = record.extent && byDisk.get(record.extent.diskId)?.find((other) => other !== record);
-    return twin
-      ? withProblem(record, `its extent is also the extent of volume ${fullNameOf(twin)}; give each its own`)
-      : record;
+    return withTwin(record, twin && fullNameOf(twin));
   });
 }
 
-function deviceText(device: Device): string {
+/** @param twin another volume that has the same extent */
+export function withTwin(record: VolumeRecord, twin: FullName | undefined): VolumeRecord {
+  const problem = twin === undefined ? undefined : `its extent is also the extent of volume ${twin}; give each its own`;
+  return withProblem(record, 'twin', problem);
+}
+
+export function deviceText(device: Device): string {
   return device.kind === 'loop' ? device.path : `SCSI unit ${device.unit}`;
 }

@@ -36,6 +36,11 @@ export function roleOf(file: string): FileRole {
   return role === undefined || name === undefined ? { role: 'other' } : { role, name };
 }
 
+/** The volume whose changes are in this file, so that writing to the volume's own extent would destroy them. */
+export function snapshotBase(role: FileRole): VolumeName | undefined {
+  return role.role === 'part' && /^-\d{6}/.test(role.ending) ? volumeName(role.stem) : undefined;
+}
+
 function volumeName(stem: string): VolumeName | undefined {
   try {
     return parseVolumeName(stem);

@@ -16,9 +16,16 @@ export interface Extent {
   readonly sizeBytes: number;
 }
 
+/**
+ * Who says that a volume cannot be used: its files, another volume that has the same extent, or the hypervisor. Each
+ * takes back what it said when its cause is gone, whatever the others say.
+ */
+export type ProblemSource = 'files' | 'twin' | 'holder';
+
 export interface VolumeRecord {
-  /** What is told to guests and to the administrator. */
+  /** What is told to guests and to the administrator; its problem is the first of `problems`. */
   readonly volume: Volume;
+  readonly problems: Readonly<Record<ProblemSource, string | undefined>>;
   readonly uuid: DiskUuid;
   readonly createKey: string | undefined;
   readonly isFormatted: boolean;
@@ -39,6 +46,7 @@ export interface StoredParts {
   readonly hasMetadata: boolean;
   readonly extent: Extent | undefined;
   readonly allocatedBytes: number;
+  /** What is wrong with its files. */
   readonly problem: string | undefined;
 }
 
@@ -63,6 +71,7 @@ export function recordOf(parts: StoredParts): VolumeRecord {
   };
   return {
     volume,
+    problems: { files: parts.problem, twin: undefined, holder: undefined },
     uuid: metadata.uuid,
     createKey: metadata.createKey,
     isFormatted: metadata.isFormatted,
@@ -104,6 +113,9 @@ export function withVolume(record: VolumeRecord, change: Partial<Volume>): Volum
   return { ...record, volume: { ...record.volume, ...change } };
 }
 
-export function withProblem(record: VolumeRecord, problem: string): VolumeRecord {
-  return withVolume(record, { problem: record.volume.problem ?? problem });
+/** The same volume with what this source says of it now; undefined: it has nothing to say any more. */
+export function withProblem(record: VolumeRecord, source: ProblemSource, problem: string | undefined): VolumeRecord {
+  if (record.problems[source] === problem) return record;
+  const problems = { ...record.problems, [source]: problem };
+  return withVolume({ ...record, problems }, { problem: problems.files ?? problems.twin ?? problems.holder });
 }

@@ -1,11 +1,13 @@
 /**
- * The administrator's view, as JSON over HTTP: `GET /v1/status`, `/v1/volumes`, `/v1/volumes/NAME`. Invariants: it reads
- * memory only, so it answers whatever the disks do; every answer is JSON, and a failure never shows more than its
+ * The administrator's view, as JSON over HTTP: `GET /v1/status`, `/v1/volumes`, `/v1/volumes/NAME`, and `POST /v1/check`,
+ * which looks and mends. Invariants: all others read memory only, so they answer whatever the disks do; every answer is
+ * JSON, and a failure never shows more than its
  * sentence. Who may ask is decided by the mode of the socket's file.
  */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { Fault, type FaultClass, faultOf } from '../../common/fault.ts';
 import { failureFields } from '../../common/logging.ts';
+import type { CheckReport } from '../core/check-report.ts';
 import { existing, type Service } from '../service/service.ts';
 import type { ServiceStatus } from '../service/status.ts';
 
@@ -13,6 +15,7 @@ export interface AdminSources {
   readonly service: Service;
   readonly defaultDatastore: string;
   readonly status: () => ServiceStatus;
+  readonly check: () => Promise<CheckReport>;
 }
 
 const httpStatus: Readonly<Record<FaultClass, number>> = {
@@ -27,7 +30,7 @@ const httpStatus: Readonly<Record<FaultClass, number>> = {
   bug: 500,
 };
 
-export function adminApi({ service, defaultDatastore, status }: AdminSources): Express {
+export function adminApi({ service, defaultDatastore, status, check }: AdminSources): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -41,13 +44,16 @@ export function adminApi({ service, defaultDatastore, status }: AdminSources): E
     const { full } = service.datastores.resolve(request.params.name, defaultDatastore);
     response.json({ volume: existing(service, full).volume });
   });
+  app.post('/v1/check', async (_request, response) => {
+    response.json(await check());
+  });
   app.use(unknownAddress);
   app.use(failure(service));
   return app;
 }
 
 const unknownAddress: RequestHandler = ({ method, path }) => {
-  const known = 'GET /v1/status, GET /v1/volumes, GET /v1/volumes/NAME';
+  const known = 'GET /v1/status, GET /v1/volumes, GET /v1/volumes/NAME, POST /v1/check';
   throw new Fault('InvalidRequest', `${method} ${path} is not known; known are ${known}`);
 };
 

@@ -1,6 +1,7 @@
 /**
  * A place that keeps volumes. Every change is on the disk when its call returns, and a failed or cancelled one leaves
- * nothing behind. Left to callers: one change of a volume at a time.
+ * nothing behind, or deletes it as soon as the place lets it. What fails says so in a sentence that names the datastore
+ * and its path. Left to callers: one change of a volume at a time.
  */
 import type { DatastoreName, VolumeName } from '../../common/names.ts';
 import type { Metadata } from '../core/metadata.ts';
@@ -21,6 +22,21 @@ export interface NewDisk {
 export interface StoredDisk {
   readonly extent: Extent;
   readonly allocatedBytes: number;
+}
+
+/** What is in a datastore, at first sight. */
+export interface Listing {
+  /** The names of its files. */
+  readonly files: readonly string[];
+  /** Whether it came back, or is another one than before: then the disks in it may have got new identities. */
+  readonly isOther: boolean;
+}
+
+/** A volume as its files are now. */
+export interface FoundVolume {
+  /** Whether there is a volume, no descriptor but some other file of it, or nothing at all. */
+  readonly presence: 'volume' | 'parts' | 'nothing';
+  readonly record: VolumeRecord;
 }
 
 /** What was found at start. */
@@ -50,6 +66,21 @@ export interface Datastore {
    * @throws Fault DamagedVolume when it is no longer the one that was read
    */
   inspect(record: VolumeRecord): Promise<StoredDisk>;
+  /**
+   * What is there now. A datastore that was gone and is back is taken into use again.
+   * @throws Fault HostUnavailable when it is gone: until it is back, nothing of it can be read or changed. Any other
+   * failure says nothing about that.
+   */
+  list(): Promise<Listing>;
+  /** Those whose disk is surely not the one that was read, or too short, or cannot be looked at. */
+  changedDisks(records: readonly VolumeRecord[]): Promise<readonly VolumeRecord[]>;
+  /** @throws Fault when the datastore is gone */
+  readVolume(name: VolumeName): Promise<FoundVolume>;
+  /**
+   * Deletes what is left of a removed volume of that name. Left to callers: there is no volume of that name.
+   * @returns a sentence for each thing that it left alone
+   */
+  finishRemoval(name: VolumeName, held: ReadonlySet<string>): Promise<readonly string[]>;
   /** Lets others use it. */
   close(): Promise<void>;
 }

@@ -119,6 +119,7 @@ function frozen(record: VolumeRecord): VolumeRecord {
   Object.freeze(volume.mountOptions);
   if (volume.attached) Object.freeze(volume.attached);
   Object.freeze(record.root);
+  Object.freeze(record.problems);
   if (extent) Object.freeze(extent);
   Object.freeze(volume);
   return Object.freeze(record);

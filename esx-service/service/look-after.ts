@@ -20,7 +20,7 @@ async function lookAt(service: Service, vm: Vm, full: FullName, signal: AbortSig
   try {
     await service.locks.hold([writeLock(full)], options, async () => {
       const record = service.catalog.find(full);
-      if (record && isHeldBy(record, vm)) await askHolder(service, record, signal);
+      if (record && isHeldBy(record, vm)) await askHolder(service, record, { parent: signal });
     });
   } catch (error) {
     const level = faultOf(error).class === 'cancelled' ? 'info' : 'warn';

@@ -1,6 +1,7 @@
 /** How the service is, for its administrator; from memory only. */
 import type { LockState } from '../../common/keyed-lock.ts';
 import type { FullName } from '../../common/names.ts';
+import type { CheckReport } from '../core/check-report.ts';
 import { fullNameOf } from '../core/volume-record.ts';
 import type { Service } from './service.ts';
 
@@ -15,11 +16,18 @@ export interface ServiceStatus {
   readonly problems: readonly { readonly volume: FullName; readonly problem: string }[];
   /** What the start found in the datastores and left alone. */
   readonly leftovers: readonly string[];
+  /** The last comparison of the catalog with the hypervisor and the datastores; undefined before the first. */
+  readonly lastCheck: CheckReport | undefined;
   /** Who holds and who waits for which volume or VM, at this moment. */
   readonly locks: readonly LockState[];
 }
 
-export function statusOf(service: Service, startedAt: Date, leftovers: readonly string[]): ServiceStatus {
+export function statusOf(
+  service: Service,
+  startedAt: Date,
+  leftovers: readonly string[],
+  lastCheck: CheckReport | undefined,
+): ServiceStatus {
   const { records } = service.catalog.view;
   return {
     version: service.version,
@@ -39,6 +47,7 @@ export function statusOf(service: Service, startedAt: Date, leftovers: readonly 
       record.volume.problem === undefined ? [] : [{ volume: fullNameOf(record), problem: record.volume.problem }],
     ),
     leftovers,
+    lastCheck,
     locks: service.locks.report(),
   };
 }

@@ -3,6 +3,7 @@
  * hypervisor did not say; a volume of which it said nothing when it was asked is *in doubt*, and whoever wants it next
  * asks before believing the catalog. Readers of the catalog never ask. To be called with the volume locked.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { abortable, deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
 import { type Attachment, withHolder } from '../core/holders.ts';
@@ -30,7 +31,7 @@ async function asked(service: Service, record: VolumeRecord, signal: AbortSignal
   const name = fullNameOf(record);
   let seen: VolumeRecord;
   try {
-    seen = await askHolder(service, record, signal);
+    seen = await askHolder(service, record, { parent: signal });
   } catch (error) {
     const fault = faultOf(error);
     // Nothing was begun, so the caller need not ask what became of it.
@@ -46,17 +47,31 @@ async function asked(service: Service, record: VolumeRecord, signal: AbortSignal
   );
 }
 
+export interface Question {
+  /** Ends it, beside its own time limit. */
+  readonly parent?: AbortSignal;
+  /** What the record becomes by the answer. */
+  readonly see?: (attachments: readonly Attachment[]) => VolumeRecord;
+  /** An answer that was asked for after this call. */
+  readonly ask?: () => Promise<readonly Attachment[]>;
+}
+
 /**
  * Asks who holds the volume, and publishes it if it is news. If it cannot be known, the volume is left in doubt.
- * @param parent ends the question, beside its own time limit
  */
-export async function askHolder(service: Service, record: VolumeRecord, parent?: AbortSignal): Promise<VolumeRecord> {
+export async function askHolder(
+  service: Service,
+  record: VolumeRecord,
+  question: Question = {},
+): Promise<VolumeRecord> {
   const name = fullNameOf(record);
+  const { parent, see = (attachments) => withHolder(record, attachments) } = question;
+  const { ask = () => attachmentsOf(service.hypervisor, service.askTimeoutMs, parent) } = question;
   using power = service.power.notes();
   let seen: VolumeRecord;
   try {
     // An answer may have been on its way when the holder went off.
-    do seen = withHolder(record, await attachmentsOf(service.hypervisor, service.askTimeoutMs, parent));
+    do seen = see(await ask());
     while (seen.volume.attached && power.takeOff(seen.volume.attached.vm));
   } catch (error) {
     service.doubts.add(name);
@@ -64,16 +79,21 @@ export async function askHolder(service: Service, record: VolumeRecord, parent?:
   }
   if (unsettled(service, seen)) service.doubts.add(name);
   else service.doubts.delete(name);
-  const [before, now] = [record.volume.attached, seen.volume.attached];
-  const isSame = before?.vm.id === now?.vm.id && JSON.stringify(before?.device) === JSON.stringify(now?.device);
-  if (isSame && seen.volume.problem === record.volume.problem) return record;
-  service.logger.warn('a disk is not held as it was remembered', {
-    volume: name,
-    was: before?.vm.name ?? 'detached',
-    is: now?.vm.name ?? seen.volume.problem ?? 'detached',
-  });
+  const known = service.catalog.find(name);
+  if (isDeepStrictEqual(seen, known)) return record;
+  if (known && holderOf(seen) !== holderOf(known)) {
+    service.logger.warn('a disk is not held as it was remembered', {
+      volume: name,
+      was: known.volume.attached?.vm.name ?? 'detached',
+      is: seen.volume.attached?.vm.name ?? seen.volume.problem ?? 'detached',
+    });
+  }
   service.catalog.publish(seen);
   return seen;
+}
+
+function holderOf({ volume, problems }: VolumeRecord): string {
+  return JSON.stringify([volume.attached, problems.holder]);
 }
 
 function unsettled(service: Service, { extent, volume }: VolumeRecord): LateChange | undefined {

@@ -23,6 +23,7 @@ test('config: what is not said has its default', async (t) => {
     adminSocket: '/run/docker-volume-vmdk/admin.sock',
     logLevel: 'info',
     reconfigureTimeoutMs: 60_000,
+    checkIntervalMs: 300_000,
   });
 });
 
@@ -67,6 +68,7 @@ for (const [what, env, mentions] of [
   ],
   ['another hypervisor', { ...one, VMDK_HYPERVISOR: 'xen' }, ['hypervisor', '"xen"', '"loop"']],
   ['a time limit that is none', { ...one, VMDK_RECONFIGURE_TIMEOUT_MS: '5' }, ['reconfigureTimeoutMs', '5', '100']],
+  ['an interval that is none', { ...one, VMDK_CHECK_INTERVAL_MS: '5' }, ['checkIntervalMs', '5', '1000']],
   ['an unknown key of a VM', { ...one, VMDK_VMS: '[{"name":"a","socket":"/a","cid":3}]' }, ['cid']],
 ] as const) {
   test(`config: ${what} ends the start with one line that names it`, async (t) => {

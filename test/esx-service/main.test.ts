@@ -1,25 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import { access } from 'node:fs/promises';
+import test from 'ava';
 import { never } from './support/commands.ts';
-import { filesOf, mebibyte, type Place, place } from './support/place.ts';
-import { clientsOf, configIn, emptyDisk } from './support/running.ts';
-
-const program = join(import.meta.dirname, '../../esx-service/main.ts');
-
-async function daemon(t: ExecutionContext, at: Place): Promise<ChildProcess> {
-  for (const folder of ['local', 'spare']) await mkdir(at.path(folder), { recursive: true });
-  await writeFile(at.path('config.json'), JSON.stringify(configIn(at)));
-  const child = spawn(process.execPath, [program, '--config', at.path('config.json')], { stdio: 'ignore' });
-  t.teardown(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  });
-  return child;
-}
+import { daemon, daemonProgram } from './support/daemon.ts';
+import { filesOf, mebibyte, place } from './support/place.ts';
+import { clientsOf, emptyDisk } from './support/running.ts';
 
 test('vmdkopsd: SIGTERM ends it in order, with its sockets gone and its disks attached', async (t) => {
   const at = await place(t);
@@ -71,7 +57,7 @@ test('vmdkopsd: killed at any moment of creates, attaches and removes, it comes 
 
 test('vmdkopsd: a start that fails is one line and exit code 1', async (t) => {
   const at = await place(t);
-  const child = spawn(process.execPath, [program, '--config', at.path('none.json')], {
+  const child = spawn(process.execPath, [daemonProgram, '--config', at.path('none.json')], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let text = '';

@@ -73,11 +73,30 @@ test('vmdkops: status says how the service is; damaged volumes are warned of', a
   const status = await vmdkops('--socket', adminSocket, 'status');
   t.is(status.code, 0);
   t.regex(status.out, /^Version: .*\nInstance: .*\nStarted: .*\nHypervisor: loop\nDatastore local: .*, 1 volumes$/m);
-  t.regex(status.out, /^Problem: volume db@local cannot be used: its extent .* is missing$/m);
+  t.regex(status.out, /^Problem: volume db@local cannot be used: its extent .* is missing; put it back$/m);
   t.like(JSON.parse((await vmdkops('--json', '--socket', adminSocket, 'status')).out), { hypervisor: 'loop' });
   const listed = await vmdkops('--socket', adminSocket, 'volume', 'ls');
   t.is(listed.code, 0);
   t.regex(listed.err, /^WARNING: volume db@local cannot be used/);
+});
+
+test('vmdkops: check says what it found and mended, and status keeps it', async (t) => {
+  const at = await place(t);
+  const { client, adminSocket } = await startRunning(t, at);
+  await client('alpha').call('create', emptyDisk('db'), never);
+  const before = await vmdkops('--socket', adminSocket, 'status');
+  t.notRegex(before.out, /Last check/);
+  const fine = await vmdkops('--socket', adminSocket, 'check');
+  t.regex(fine.out, /^1 volumes are as they were remembered \(looked at in \d+ ms\)\n$/);
+  await unlink(join(volumesOf(at.path('local')), 'db-flat.vmdk'));
+  const found = await vmdkops('--socket', adminSocket, 'check');
+  t.is(found.code, 0);
+  t.regex(found.out, /^volume db@local cannot be used: its extent .* is missing; put it back\n$/);
+  const { out } = await vmdkops('--socket', adminSocket, 'status');
+  t.regex(out, /^Last check: \d{4}-.*, 1 volumes in \d+ ms, 1 findings$/m);
+  t.regex(out, /^Found by the last check: volume db@local cannot be used/m);
+  const json = await vmdkops('--socket', adminSocket, '--json', 'check');
+  t.like(JSON.parse(json.out), { volumes: 1, findings: [] });
 });
 
 test('vmdkops: status says who holds and who waits for what', async (t) => {
@@ -91,6 +110,7 @@ test('vmdkops: status says who holds and who waits for what', async (t) => {
     vms: [],
     problems: [],
     leftovers: [],
+    lastCheck: undefined,
     locks: [
       {
         key: 'volume:db@local',

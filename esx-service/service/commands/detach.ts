@@ -102,6 +102,6 @@ async function lookAt(datastore: Datastore, record: UsableRecord): Promise<Volum
     const { allocatedBytes } = await datastore.inspect(record);
     return withVolume(record, { allocatedBytes });
   } catch (error) {
-    return withProblem(record, faultOf(error).message);
+    return withProblem(record, 'files', faultOf(error).message);
   }
 }

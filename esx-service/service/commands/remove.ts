@@ -1,4 +1,11 @@
-/** Deletes a volume for good. What is attached is not deleted; what is not there is deleted already. */
+/**
+ * Deletes a volume for good. What is attached is not deleted; what is not there is deleted already. One that cannot be
+ * used is not deleted, since what is left of it may still be rescued, and cannot be relied on to say what is its own; only
+ * one of which nothing is left at all is forgotten.
+ */
+import { parseVolumeName } from '../../../common/names.ts';
+import type { VolumeRecord } from '../../core/volume-record.ts';
+import type { Datastore } from '../../ports/datastore.ts';
 import type { Command } from '../command.ts';
 import { inUse, usable, writeLock } from '../service.ts';
 import { surely } from '../truth.ts';
@@ -9,10 +16,21 @@ export const remove: Command<'remove'> = async (service, guest, args, { signal }
   return service.locks.hold([writeLock(full)], { signal, what: 'remove' }, async () => {
     const known = service.catalog.find(full);
     if (!known) return {};
-    const record = usable(await surely(service, known, signal));
+    const seen = await surely(service, known, signal);
+    if (await isNothingLeft(seen, datastore)) {
+      service.catalog.publishRemoval(seen);
+      return {};
+    }
+    const record = usable(seen);
     if (record.volume.attached) throw inUse(record, 'cannot be removed');
     await datastore.remove(record);
     service.catalog.publishRemoval(record);
     return {};
   });
 };
+
+/** Never so of a datastore that is gone: its volumes may come back with it. */
+async function isNothingLeft({ volume, problems }: VolumeRecord, datastore: Datastore): Promise<boolean> {
+  if (problems.files === undefined || problems.holder !== undefined || volume.attached) return false;
+  return (await datastore.readVolume(parseVolumeName(volume.name))).presence === 'nothing';
+}

@@ -122,7 +122,7 @@ test('create: a folder that takes no files is reported, and the volume can be cr
   const { ds, commands } = await startLocal(t);
   await run('chattr', '+i', volumesOf(ds));
   t.teardown(() => run('chattr', '-i', volumesOf(ds)));
-  await t.throwsAsync(commands.create('db'), { code: 'EPERM' });
+  await refused(t, commands.create('db'), 'HostUnavailable', 'local', ds, 'EPERM');
   await run('chattr', '-i', volumesOf(ds));
   t.deepEqual(await filesOf(ds), []);
   t.is(commands.service.locks.size, 0);

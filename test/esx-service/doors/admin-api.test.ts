@@ -56,6 +56,14 @@ test('admin: the status counts volumes and says who holds what', async (t) => {
   t.like((JSON.parse(answer.body) as { datastores: object[] }).datastores[0], { name: 'local', volumes: 1 });
 });
 
+test('admin: a check is asked for by POST, and its report is the answer', async (t) => {
+  const running = await startRunning(t, await place(t));
+  const answer = await ask(running, '/v1/check', 'POST');
+  t.is(answer.status, 200);
+  t.like(JSON.parse(answer.body), { volumes: 0, findings: [] });
+  t.is((await ask(running, '/v1/check')).status, 400);
+});
+
 for (const [what, path, method, status, code, mention] of [
   ['a volume that is not there', '/v1/volumes/none', 'GET', 404, 'VolumeNotFound', 'none@local'],
   ['a datastore that is not there', '/v1/volumes/a@none', 'GET', 404, 'DatastoreNotFound', 'local, spare'],

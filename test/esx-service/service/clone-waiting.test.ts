@@ -61,7 +61,7 @@ test('clone: to remove the source waits for the clones at work, and later clones
       () => ended.push(name),
     );
   }
-  await until(() => commands.service.locks.waitersOf('volume', 'source@local') === 2);
+  await until(() => commands.service.locks.waitersOf('volume', 'source@local').length === 2);
   t.is(commands.get('source').name, 'source');
   open();
   t.is((await first).name, 'copy 1');
@@ -91,7 +91,7 @@ test('create: of many at once of one name, one makes the volume, and the others 
   const { commands, atWork, open } = await start(t);
   const all = copies.map((_, number) => commands.create('copy', { fstype: number % 4 === 3 ? 'ext2' : 'ext4' }));
   await until(() => atWork.length === 1);
-  t.is(commands.service.locks.waitersOf('volume', 'copy@local'), count - 1);
+  t.is(commands.service.locks.waitersOf('volume', 'copy@local').length, count - 1);
   open();
   await Promise.all(
     all.map(async (work, number) => {

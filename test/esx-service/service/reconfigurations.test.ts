@@ -53,7 +53,7 @@ test('reconfigurations, fake hypervisor: what comes while a VM is called for goe
   const { hypervisor, locks, changes, attach } = started;
   const { gate, first } = await underWay(started);
   const all = Array.from({ length: 31 }, (_, number) => attach(`d${number}`));
-  await until(() => locks.waitersOf('vm', 'alpha') === 31);
+  await until(() => locks.waitersOf('vm', 'alpha').length === 31);
   gate.open();
   const devices = await Promise.all([first, ...all]);
   t.deepEqual(
@@ -91,7 +91,7 @@ test('reconfigurations, fake hypervisor: of changes that are refused together, o
   hypervisor.breakDisk('bad');
   const { gate, first } = await underWay(started);
   const together = ['a', 'bad', 'b'].map((path) => attach(path));
-  await until(() => locks.waitersOf('vm', 'alpha') === 3);
+  await until(() => locks.waitersOf('vm', 'alpha').length === 3);
   gate.open();
   await first;
   const results = await Promise.allSettled(together);
@@ -120,7 +120,7 @@ for (const [what, error] of [
     const { hypervisor, locks, attach } = started;
     const { gate, first } = await underWay(started);
     const together = ['a', 'b'].map((path) => attach(path));
-    await until(() => locks.waitersOf('vm', 'alpha') === 2);
+    await until(() => locks.waitersOf('vm', 'alpha').length === 2);
     hypervisor.beforeAnswer = () => hypervisor.failNext(error);
     gate.open();
     await first;
@@ -143,7 +143,7 @@ test('reconfigurations, fake hypervisor: a change given up while it waits is nev
   const giveUp = new AbortController();
   const givenUp = attach('given up', alpha, giveUp.signal);
   const last = attach('last');
-  await until(() => locks.waitersOf('vm', 'alpha') === 2);
+  await until(() => locks.waitersOf('vm', 'alpha').length === 2);
   giveUp.abort(new Fault('Cancelled', 'enough'));
   await refused(t, givenUp, 'Cancelled', 'enough');
   gate.open();

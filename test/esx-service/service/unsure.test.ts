@@ -151,9 +151,11 @@ test('reads, fake hypervisor: all are answered from memory while it answers noth
   t.deepEqual(hello(service, guest, { versions: [3], clientVersion: '', bootId: '' }).attached, ['db@local']);
   const { sequence } = watch(service, { send: () => undefined, closed: never });
   t.is(sequence, service.catalog.view.sequence);
-  const status = (): ServiceStatus => statusOf(service, new Date(), []);
+  const status = (): ServiceStatus => statusOf(service, new Date(), [], undefined);
   await using _socket = await listenOnSocket(
-    createServer(adminApi({ service, defaultDatastore: 'local', status })),
+    createServer(
+      adminApi({ service, defaultDatastore: 'local', status, check: () => Promise.reject(new Error('not asked')) }),
+    ),
     at.path('admin.sock'),
     { mode: 0o600 },
   );
@@ -181,7 +183,7 @@ test('attach, fake hypervisor: thirty-two of one VM are at most five calls', asy
   const gate = hypervisor.hold();
   const all = names.map((name) => commands.attach(name));
   await until(() => {
-    const waiting = commands.service.locks.waitersOf('vm', 'alpha');
+    const waiting = commands.service.locks.waitersOf('vm', 'alpha').length;
     return waiting > 0 && waiting + (hypervisor.calls[0]?.changes.length ?? 0) >= 32;
   });
   gate.open();

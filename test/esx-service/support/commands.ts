@@ -20,6 +20,7 @@ import { InFlight } from '../../../esx-service/service/in-flight.ts';
 import { lookAfter } from '../../../esx-service/service/look-after.ts';
 import { PowerWatch } from '../../../esx-service/service/power-watch.ts';
 import { readCatalog } from '../../../esx-service/service/read-catalog.ts';
+import { reconcile } from '../../../esx-service/service/reconcile.ts';
 import { Reconfigurations } from '../../../esx-service/service/reconfigurations.ts';
 import type { Guest, Service } from '../../../esx-service/service/service.ts';
 import type { Args, Reply, Volume } from '../../../native/channel/contract.ts';
@@ -40,6 +41,8 @@ export interface Commands {
   readonly remove: (name: string, context?: Partial<Context>) => Promise<void>;
   readonly get: (name: string) => Volume;
   readonly record: (name: string) => VolumeRecord | undefined;
+  /** The findings of a check. */
+  readonly check: () => Promise<readonly string[]>;
   /** As if the process had died: nothing is detached. */
   readonly end: () => Promise<void>;
 }
@@ -132,6 +135,7 @@ function bind(
       await remove(service, guest(given?.vm), { name }, context(given));
     },
     get: (name) => get(service, guest(), { name }).volume,
+    check: async () => (await reconcile(service, never)).findings,
     record: (name) => service.catalog.find(service.datastores.resolve(name, defaultDatastore).full),
   };
 }
@@ -181,6 +185,10 @@ export function changed(datastore: Datastore, change: Partial<Datastore>): Datas
     saveMetadata: (record) => datastore.saveMetadata(record),
     remove: (record) => datastore.remove(record),
     inspect: (record) => datastore.inspect(record),
+    list: () => datastore.list(),
+    changedDisks: (records) => datastore.changedDisks(records),
+    readVolume: (name) => datastore.readVolume(name),
+    finishRemoval: (name, held) => datastore.finishRemoval(name, held),
     close: () => datastore.close(),
     ...change,
   };
