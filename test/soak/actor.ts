@@ -28,7 +28,7 @@ export class Actor implements Disposable {
     this.name = name;
     this.#scene = scene;
     this.#own = own;
-    this.#door = new PluginDoor(scene.pluginSocket, scene.signal);
+    this.#door = new PluginDoor(scene.pluginSocket, scene.signal, scene.lives);
     this.#changes = new Changes(scene, this.#door, name);
     this.#reads = new Reads(scene, this.#door);
   }
@@ -54,8 +54,19 @@ export class Actor implements Disposable {
         if (volume) await this.take({ kind: 'unmount', volume, asked: full, id });
     }
     for (const volume of this.#own) {
-      if (model.of(volume).presence === 'there') await this.take({ kind: 'remove', volume, asked: volume.full });
+      if (model.of(volume).presence !== 'there') continue;
+      if (this.#scene.lives.number > 0) await this.lookInto(volume);
+      await this.take({ kind: 'remove', volume, asked: volume.full });
     }
+  }
+
+  /** Everything that was ever written to it must be there. */
+  async lookInto(volume: VolumeId): Promise<void> {
+    const at = { volume, asked: volume.full };
+    const id = `${this.name} looks into ${volume.full}`;
+    await this.take({ kind: 'mount', ...at, id });
+    await this.take({ kind: 'verify', ...at });
+    await this.take({ kind: 'unmount', ...at, id });
   }
 
   [Symbol.dispose](): void {

@@ -9,13 +9,13 @@ import { join } from 'node:path';
 import { Daemon } from '../docker/harness/daemon.ts';
 import { detachLoopsBelow } from '../docker/harness/loops.ts';
 import { MountNamespace } from '../docker/harness/namespace.ts';
+import { Anchor } from './anchor.ts';
 import { HostileLink } from './link/hostile-link.ts';
 import { Program } from './program.ts';
 import type { Random } from './random.ts';
 import { answers, cleanEnvironment, servicePlaces, serviceProgram, type ServicePlaces } from './service-program.ts';
 
 const root = join(import.meta.dirname, '../..');
-const startMs = 30_000;
 /** Of a link that hundreds of commands a second use. */
 const meanFrames = 120;
 
@@ -27,6 +27,8 @@ export interface Surroundings {
   readonly places: ServicePlaces;
   readonly pluginSocket: string;
   readonly mountRoot: string;
+  readonly rootFolder: string;
+  readonly stateFolder: string;
   /** The mount table where the plugin mounts. */
   readonly mounts: () => Promise<readonly string[]>;
 }
@@ -38,13 +40,15 @@ export class StormBed implements Surroundings, AsyncDisposable {
   readonly places: ServicePlaces;
   readonly pluginSocket: string;
   readonly mountRoot: string;
+  readonly rootFolder: string;
+  readonly stateFolder: string;
   readonly #owned: AsyncDisposableStack;
   readonly #namespace: MountNamespace;
 
   private constructor(
     places: ServicePlaces,
     namespace: MountNamespace,
-    parts: Pick<StormBed, 'link' | 'service'>,
+    parts: Pick<StormBed, 'link' | 'service' | 'rootFolder'>,
     owned: AsyncDisposableStack,
   ) {
     this.places = places;
@@ -53,7 +57,13 @@ export class StormBed implements Surroundings, AsyncDisposable {
     this.service = parts.service;
     this.pluginSocket = join(places.folder, 'plugin.sock');
     this.mountRoot = join(places.folder, 'mounts');
-    this.plugin = new Program('vmdk-plugin', () => this.#launchPlugin());
+    this.rootFolder = parts.rootFolder;
+    this.stateFolder = join(places.folder, 'state');
+    this.plugin = new Program({
+      name: 'vmdk-plugin',
+      launch: () => this.#launchPlugin(),
+      isReady: () => answers(this.pluginSocket, '/health'),
+    });
     this.#owned = owned;
   }
 
@@ -65,13 +75,19 @@ export class StormBed implements Surroundings, AsyncDisposable {
     opening.defer(() => rm(folder, { recursive: true, force: true }));
     opening.defer(() => detachLoopsBelow(folder));
     const namespace = opening.use(await MountNamespace.open(join(folder, 'run')));
+    const anchor = opening.use(await Anchor.drop((command) => namespace.inside(command), join(folder, 'anchor.log')));
     for (const name of ['mounts', 'state']) await mkdir(join(folder, name));
     const places = servicePlaces(folder);
     const service = opening.use(await serviceProgram(places));
     const link = opening.use(
       await HostileLink.open({ path: linkPath(folder), target: places.vmSocket, random, meanFrames }),
     );
-    const bed = new StormBed(places, namespace, { link, service }, new AsyncDisposableStack());
+    const bed = new StormBed(
+      places,
+      namespace,
+      { link, service, rootFolder: anchor.rootFolder },
+      new AsyncDisposableStack(),
+    );
     opening.use(bed.plugin);
     await service.start();
     await bed.plugin.start();
@@ -87,23 +103,21 @@ export class StormBed implements Surroundings, AsyncDisposable {
     return this.#owned.disposeAsync();
   }
 
-  async #launchPlugin(): Promise<Daemon> {
+  #launchPlugin(): Promise<Daemon> {
     const { folder } = this.places;
     const command = [
       join(root, 'bin/vmdk-plugin'),
       ...['--service', `unix://${linkPath(folder)}`, '--socket', this.pluginSocket],
       // No process holds what these clients mount, so the plugin would in time take their references back.
       ...['--sweep-grace-ms', String(60 * 60_000)],
-      ...['--mount-root', this.mountRoot, '--state-dir', join(folder, 'state')],
+      ...['--mount-root', this.mountRoot, '--state-dir', this.stateFolder],
     ] as const;
-    const daemon = await Daemon.start({
+    return Daemon.start({
       name: 'vmdk-plugin',
       command: this.#namespace.inside(command),
       env: cleanEnvironment(),
       logFile: join(folder, 'plugin.log'),
     });
-    await daemon.waitUntil(() => answers(this.pluginSocket, '/health'), startMs);
-    return daemon;
   }
 }
 

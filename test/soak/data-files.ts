@@ -1,6 +1,6 @@
 /**
  * The data of a storm: each writer has one file on each volume, whose first line says what it is and what its bytes hash
- * to. Invariant: a file appears and is replaced whole, so a reader at any time finds some state that was written.
+ * to. Invariant: a file is flushed, and appears and is replaced whole, so a reader at any time finds some state that was written.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
@@ -28,7 +28,8 @@ export async function writeData(folder: string, about: Omit<FileRecord, 'sha256'
   const payload = Buffer.from(random.hex(64).repeat(Math.ceil(bytes / 64)));
   const record = { ...about, sha256: createHash('sha256').update(payload).digest('hex') };
   const file = join(folder, fileOf(about.writer));
-  await writeFile(`${file}.new`, Buffer.concat([Buffer.from(`${JSON.stringify(record)}\n`), payload]));
+  const content = Buffer.concat([Buffer.from(`${JSON.stringify(record)}\n`), payload]);
+  await writeFile(`${file}.new`, content, { flush: true });
   await rename(`${file}.new`, file);
   return record;
 }

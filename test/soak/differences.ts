@@ -12,6 +12,8 @@ export interface Difference {
 
 export interface Compared {
   readonly model: Model;
+  /** The plugin's. */
+  readonly life: number;
   readonly reality: Reality;
   readonly folder: string;
   readonly mountRoot: string;
@@ -28,18 +30,22 @@ export function differences(compared: Compared): readonly Difference[] {
 }
 
 function ofReferences({ model, reality }: Compared): readonly Difference[] {
-  const found = new Map(reality.health.mounted.map(({ volume, references }) => [volume, references.toSorted()]));
+  const told = new Map(reality.health.mounted.map(({ volume, references }) => [volume, references.toSorted()]));
+  return [...ofIds('the plugin tells', told, model), ...ofIds('the log of the plugin has', reality.recorded, model)];
+}
+
+function ofIds(who: string, found: ReadonlyMap<string, readonly string[]>, model: Model): readonly Difference[] {
   const right = new Map(model.mounted.map((volume) => [volume.id.full, idsOf(volume)]));
   return [...new Set([...found.keys(), ...right.keys()])]
     .filter((full) => String(found.get(full)) !== String(right.get(full)))
     .map((full) => ({
       volume: full,
-      text: `the plugin tells the references [${shorten(found.get(full))}] to ${full}, right are [${shorten(right.get(full))}]`,
+      text: `${who} the references [${shorten(found.get(full))}] to ${full}, right are [${shorten(right.get(full))}]`,
     }));
 }
 
 /** What service, plugin and model know of what is there. Nobody decided about unknown ones: there the service does. */
-function ofVolumes({ model, reality }: Compared): readonly Difference[] {
+function ofVolumes({ life, model, reality }: Compared): readonly Difference[] {
   const right = model.volumes
     .values()
     .filter((volume) => isThere(volume, reality))
@@ -53,7 +59,7 @@ function ofVolumes({ model, reality }: Compared): readonly Difference[] {
   const certain = right.filter(({ id }) => id.role !== 'contended').map(listedNameOf);
   const listed = reality.listed.filter((name) => !name.startsWith('contended'));
   const attached = [...reality.volumes].filter(([, { attached: to }]) => to !== undefined).map(([full]) => full);
-  const known = right.flatMap((volume) => ofRecord(volume, reality));
+  const known = right.flatMap((volume) => ofRecord(volume, reality, life));
   return [
     ...volumes,
     ...sets('the list of the plugin', '', listed, certain),
@@ -67,24 +73,22 @@ function ofVolumes({ model, reality }: Compared): readonly Difference[] {
   ];
 }
 
-function ofRecord(volume: ModelVolume, { volumes, metadata }: Reality): readonly Difference[] {
+function ofRecord(volume: ModelVolume, { volumes, metadata }: Reality, life: number): readonly Difference[] {
   const { full, role } = volume.id;
   const [record, meta] = [volumes.get(full), metadata.get(full)];
   const tell = (what: string, found: unknown, right: unknown): readonly Difference[] =>
     found === right ? [] : [{ volume: full, text: `${full}: ${what} is ${String(found)}, right is ${String(right)}` }];
   if (role === 'contended') return tell('its problem', record?.problem, undefined);
+  const wasLetGo = volume.letGoIn === life && volume.references.length === 0;
+  const mustBeReady = wasLetGo || volume.isKnownReady;
   return [
     ...tell('its problem', record?.problem, undefined),
     ...tell('its source', record?.cloneFrom, volume.clonedFrom),
     ...tell('its source in the metadata', meta?.cloneFrom, volume.clonedFrom),
     ...tell('its file system in the metadata', meta?.fstype, volume.fstype),
     ...tell('its access in the metadata', meta?.access, volume.options['access'] ?? 'read-write'),
-    ...(volume.wasLetGo && volume.references.length === 0
-      ? tell('formatted in the metadata', meta?.isFormatted, true)
-      : []),
-    ...(volume.wasLetGo && volume.references.length === 0
-      ? tell('fresh in the metadata', meta?.isFreshClone, false)
-      : []),
+    ...(mustBeReady ? tell('formatted in the metadata', meta?.isFormatted, true) : []),
+    ...(mustBeReady ? tell('fresh in the metadata', meta?.isFreshClone, false) : []),
   ];
 }
 
@@ -93,6 +97,7 @@ function ofKernel({ model, reality, folder, mountRoot }: Compared): readonly Dif
   const disks = model.mounted.map(({ id }) => join(dockvols(folder, id.datastore), `${id.name}-flat.vmdk`));
   return [
     ...sets('the mount table', 'mount', reality.mountPoints, points),
+    ...sets('the mount root', 'folder', reality.mountFolders, points),
     ...sets('the kernel', 'loop device', reality.backingFiles, disks),
   ];
 }
@@ -113,6 +118,7 @@ function ofCalm({ reality }: Compared): readonly Difference[] {
     ...tell('the plugin has no connection', health.host.isConnected ? [] : [health.host]),
     ...tell('the plugin tells problems', health.problems),
     ...tell('the service tells problems', status.problems),
+    ...tell('the plugin keeps in its state folder', reality.surplusState),
     ...tell('the plugin holds locks', health.locks),
     ...tell('the service holds locks', status.locks),
   ];

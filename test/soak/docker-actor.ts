@@ -1,56 +1,46 @@
 /**
- * One user of docker. Its containers check and write the files of `data-files.ts` with nothing but a shell. Invariant:
- * the model knows of each file what the container said that it wrote, and of each container which volumes it holds.
+ * One user of docker. Its containers check and write the files of `data-files.ts`. Invariant: the model knows of each
+ * file what the container said that it wrote, and of each container which volumes it holds; a container whose start is
+ * in doubt is gone before anything else is done.
  */
-import type { CommandResult } from '../docker/harness/command.ts';
 import { images } from '../docker/harness/images.ts';
 import type { PrivateDocker } from '../docker/harness/private-docker.ts';
+import { checkAndWrite, contentHash } from './container-script.ts';
 import { fileOf } from './data-files.ts';
 import { type DockerStep, dockerNameOf } from './docker-plan.ts';
+import { DockerUser, failed, type Result } from './docker-user.ts';
 import { Violation } from './history.ts';
+import { Lives } from './lives.ts';
 import { addReference, made, type ModelVolume, takeReference } from './model.ts';
 import type { VolumeId } from './roster.ts';
 import { anonymousId, type Scene } from './scene.ts';
 
-const limitMs = 180_000;
+/** What a killed program left of a use that has ended is found out in time, not at once. */
+const inUse = 'is mounted here by';
 
-/**
- * Arguments: folder, volume, writer, next sequence number, and the hash that the writer's own file must have. Each file
- * is copied at once and then read, since others replace theirs meanwhile.
- */
-const script = `
-set -eu
-while [ $# -gt 0 ]; do
-  folder=$1 volume=$2 writer=$3 sequence=$4 own=$5; shift 5
-  copy=/tmp/copy-$writer
-  [ "$own" = none ] || [ -e "$folder/data-$writer" ] || { echo "LOST $folder/data-$writer"; exit 9; }
-  for file in "$folder"/data-*; do
-    case $file in *.new | *'*') continue ;; esac
-    cat "$file" > "$copy"
-    told=$(sed -n '1s/.*"sha256":"\\([0-9a-f]*\\)".*/\\1/p' "$copy")
-    is=$(tail -n +2 "$copy" | sha256sum | cut -d ' ' -f 1)
-    [ "$told" = "$is" ] || { echo "BROKEN $file: told $told, is $is"; exit 9; }
-    [ "$file" != "$folder/data-$writer" ] || [ "$own" = "$is" ] || { echo "OLD $file: has $is, not $own"; exit 9; }
-  done
-  head -c 3000 /dev/urandom | base64 > "$copy"
-  hash=$(sha256sum < "$copy" | cut -d ' ' -f 1)
-  { printf '{"volume":"%s","writer":"%s","sequence":%s,"sha256":"%s"}\\n' "$volume" "$writer" "$sequence" "$hash"; cat "$copy"; } > "$folder/data-$writer.new"
-  mv "$folder/data-$writer.new" "$folder/data-$writer"
-  echo "WROTE $volume=$hash"
-done
-`;
+interface Held {
+  readonly volumes: readonly ModelVolume[];
+  /** That of the outages in which it was last seen to run. */
+  life: number;
+}
 
 export class DockerActor {
-  readonly name: string;
   readonly #scene: Scene;
-  readonly #docker: PrivateDocker;
+  readonly #user: DockerUser;
+  readonly #outages: Lives;
   /** Its containers, by name. */
-  readonly #held = new Map<string, readonly ModelVolume[]>();
+  readonly #held = new Map<string, Held>();
+  #runs = 0;
 
-  constructor(scene: Scene, docker: PrivateDocker, name: string) {
-    this.name = name;
+  /** @param outages left out, nothing is ever killed */
+  constructor(scene: Scene, docker: PrivateDocker, name: string, outages = new Lives()) {
     this.#scene = scene;
-    this.#docker = docker;
+    this.#outages = outages;
+    this.#user = new DockerUser(scene, docker, name, outages);
+  }
+
+  get names(): readonly string[] {
+    return [...this.#held.keys()];
   }
 
   async take(step: DockerStep): Promise<void> {
@@ -63,19 +53,18 @@ export class DockerActor {
       case 'volume inspect':
         return this.#inspect(step.volume);
       case 'volume ls':
-        await this.#must(undefined, ['volume', 'ls', '--quiet']);
+        await this.#user.must(undefined, ['volume', 'ls', '--quiet']);
         return;
       case 'run':
         return this.#run(step.volumes, step.hasImageData);
       case 'hold':
         return this.#hold(step.volumes, step.name);
       case 'exec':
-        return this.#write(this.#held.get(step.name) ?? [], ['exec', step.name]);
+        return this.#exec(step.name);
       case 'cp':
-        return this.#copy(step.name);
+        return this.#inHeld(step.name, ['cp', `${step.name}:/etc`, '-']);
       case 'restart':
-        await this.#must(this.#held.get(step.name)?.[0], ['restart', '--time', '0', step.name]);
-        return;
+        return this.#inHeld(step.name, ['restart', '--time', '0', step.name]);
       case 'release':
         return this.#release(step.name);
     }
@@ -84,7 +73,7 @@ export class DockerActor {
   async create(id: VolumeId): Promise<void> {
     const volume = this.#scene.model.of(id);
     const options = { size: '16mb' };
-    await this.#must(volume, ['volume', 'create', '--driver', 'vmdk', '--opt', 'size=16mb', dockerNameOf(id)]);
+    await this.#user.must(volume, ['volume', 'create', '--driver', 'vmdk', '--opt', 'size=16mb', dockerNameOf(id)]);
     if (volume.presence !== 'there') made(volume, options, dockerNameOf(id), undefined);
     volume.presence = 'there';
   }
@@ -93,14 +82,24 @@ export class DockerActor {
   async remove(id: VolumeId): Promise<void> {
     const volume = this.#scene.model.of(id);
     const isHeld = volume.references.length > 0;
-    const { code, stderr } = await this.#ask(volume, ['volume', 'rm', dockerNameOf(id)]);
-    const isRight = volume.presence === 'gone' ? /no such volume/i.test(stderr) : (code === 0) !== isHeld;
-    if (!isRight)
-      throw new Violation(
-        id.full,
-        `volume rm ended with ${code}: ${stderr}; ${volume.references.length} containers have it`,
-      );
-    if (code === 0) volume.presence = 'gone';
+    let isSeenGone = volume.presence === 'gone';
+    const args = ['volume', 'rm', dockerNameOf(id)];
+    const askAgain = ({ stderr }: Result): boolean => this.#outages.number > 0 && !isHeld && stderr.includes(inUse);
+    const isDone = ({ code: now, stderr, isInDoubt }: Result): boolean => {
+      const isUnknown = /no such volume/i.test(stderr);
+      if (isSeenGone) return now === 0 || isUnknown;
+      isSeenGone = isInDoubt && !isHeld;
+      return isHeld ? now !== 0 : now === 0;
+    };
+    const { code } = await this.#user.until(volume, args, isDone, askAgain);
+    if (code === 0 && isHeld)
+      throw new Violation(id.full, `${id.full} was removed; ${volume.references.length} containers have it`);
+    if (!isHeld) volume.presence = 'gone';
+  }
+
+  /** Starts what a kill ended. */
+  async revive(): Promise<void> {
+    for (const [name, held] of this.#held) await this.#revive(name, held);
   }
 
   /** Gives all containers back, then removes these volumes. */
@@ -111,41 +110,73 @@ export class DockerActor {
 
   async #inspect(id: VolumeId): Promise<void> {
     const volume = this.#scene.model.of(id);
-    const { code, stderr } = await this.#ask(volume, ['volume', 'inspect', dockerNameOf(id)]);
-    if ((code === 0) === (volume.presence === 'there')) return;
-    throw new Violation(id.full, `volume inspect ended with ${code}: ${stderr}; the volume is ${volume.presence}`);
+    const args = ['volume', 'inspect', dockerNameOf(id)];
+    const { presence } = volume;
+    await this.#user.until(volume, args, ({ code }) => (code === 0) === (presence === 'there'));
   }
 
   async #run(ids: readonly VolumeId[], hasImageData: boolean): Promise<void> {
     const volumes = this.#present(ids);
     const image = hasImageData ? images.withData : images.plain;
+    const name = `${this.#user.name}-run-${(this.#runs += 1)}`;
     this.#scene.history.count('containers');
-    for (const volume of volumes) addReference(volume, anonymousId);
-    await this.#write(volumes, ['run', '--rm', '--network', 'none', ...binds(volumes), image]);
-    for (const volume of volumes) takeReference(volume, anonymousId);
+    for (const volume of volumes) addReference(volume, anonymousId, 0);
+    const prefix = ['run', '--rm', '--name', name, '--network', 'none', ...binds(volumes), image];
+    const isCertain = await this.#write(volumes, prefix);
+    if (!isCertain) await this.#user.discard(volumes[0], name);
+    this.#leftBy(volumes, isCertain);
   }
 
   async #hold(ids: readonly VolumeId[], name: string): Promise<void> {
     const volumes = this.#present(ids);
     this.#scene.history.count('containers');
-    this.#held.set(name, volumes);
-    for (const volume of volumes) addReference(volume, anonymousId);
+    for (const volume of volumes) addReference(volume, anonymousId, 0);
+    const { number: life } = this.#outages;
     const args = ['run', '--detach', '--network', 'none', '--name', name, ...binds(volumes), images.plain];
-    await this.#must(volumes[0], [...args, 'sleep', '100000']);
+    const result = await this.#user.ask(volumes[0], [...args, 'sleep', '100000']);
+    this.#held.set(name, { volumes, life });
+    if (result.isInDoubt) await this.#release(name, false);
+    else if (result.code !== 0) throw failed(volumes[0], args, result);
+  }
+
+  async #exec(name: string): Promise<void> {
+    const held = this.#held.get(name);
+    if (!held || held.volumes.length === 0) return;
+    if (!(await this.#write(held.volumes, ['exec', name], held.life))) await this.#revive(name, held);
   }
 
   /** A copy out of a running container mounts its volumes a second time, under the same ID. */
-  async #copy(name: string): Promise<void> {
-    const volumes = this.#held.get(name) ?? [];
-    await this.#must(volumes[0], ['cp', `${name}:/etc`, '-']);
+  async #inHeld(name: string, args: readonly string[]): Promise<void> {
+    const held = this.#held.get(name);
+    if (!held) return;
+    const { code, isInDoubt, ...said } = await this.#user.ask(held.volumes[0], args);
+    if (code === 0) return;
+    if (!isInDoubt && this.#outages.number === held.life) throw failed(held.volumes[0], args, { code, ...said });
+    await this.#revive(name, held);
   }
 
-  async #release(name: string): Promise<void> {
-    const volumes = this.#held.get(name);
-    if (!volumes) return;
-    await this.#must(volumes[0], ['rm', '--force', name]);
+  /** @param isCertain whether it surely ran */
+  async #release(name: string, isCertain = true): Promise<void> {
+    const held = this.#held.get(name);
+    if (!held) return;
+    await this.#user.discard(held.volumes[0], name);
     this.#held.delete(name);
-    for (const volume of volumes) takeReference(volume, anonymousId);
+    this.#leftBy(held.volumes, isCertain);
+  }
+
+  /** A container that perhaps never ran may not have mounted them. */
+  #leftBy(volumes: readonly ModelVolume[], isCertain: boolean): void {
+    for (const volume of volumes) takeReference(volume, anonymousId, isCertain ? this.#scene.lives.number : -1);
+  }
+
+  async #revive(name: string, held: Held): Promise<void> {
+    const { number: life } = this.#outages;
+    const isRunning = await this.#user.isRunning(held.volumes[0], name);
+    if (isRunning === undefined) throw new Violation(held.volumes[0]?.id.full, `dockerd forgot the container ${name}`);
+    if (!isRunning && life === held.life)
+      throw new Violation(held.volumes[0]?.id.full, `the container ${name} ended, and nobody killed it`);
+    if (!isRunning) await this.#user.must(held.volumes[0], ['start', name]);
+    held.life = life;
   }
 
   /** Only those that are there: dockerd would make the others, with a driver of its own choice. */
@@ -153,52 +184,46 @@ export class DockerActor {
     return ids.map((id) => this.#scene.model.of(id)).filter(({ presence }) => presence === 'there');
   }
 
-  async #write(volumes: readonly ModelVolume[], prefix: readonly string[]): Promise<void> {
-    if (volumes.length === 0 && prefix[0] === 'exec') return;
-    const jobs = volumes.map((volume, index) => ({ volume, folder: folderOf(index), sequence: this.#nextOf(volume) }));
-    const args = jobs.flatMap(({ volume, folder, sequence }) => {
-      const own = volume.files.get(fileOf(this.name))?.sha256 ?? 'none';
-      return [folder, volume.id.full, this.name, String(sequence), own];
-    });
-    const said = await this.#must(volumes[0], [...prefix, 'sh', '-c', script, 'sh', ...args]);
-    for (const { volume, sequence } of jobs) {
+  /** @returns false when it is in doubt what was written */
+  async #write(volumes: readonly ModelVolume[], prefix: readonly string[], life?: number): Promise<boolean> {
+    const jobs = volumes.map((volume, index) => this.#jobOf(volume, folderOf(index)));
+    const args = [...prefix, 'sh', '-c', checkAndWrite, 'sh', ...jobs.flatMap((job) => job.args)];
+    const result = await this.#user.ask(volumes[0], args);
+    for (const { volume, record } of jobs) {
       const { full } = volume.id;
-      const sha256 = said
-        .split('\n')
-        .find((line) => line.startsWith(`WROTE ${full}=`))
-        ?.slice(`WROTE ${full}=`.length);
-      if (sha256 === undefined) throw new Violation(full, `the container said nothing of ${full}: ${said}`);
-      volume.files.set(fileOf(this.name), { volume: full, writer: this.name, sequence, sha256 });
+      if (result.stdout.split('\n').includes(`WROTE ${full}=${record.sha256}`))
+        volume.files.set(fileOf(record.writer), record);
+      else if (result.code === 0) throw new Violation(full, `the container said nothing of ${full}: ${result.stdout}`);
     }
+    if (result.code === 0) return true;
+    if (result.isInDoubt || (life !== undefined && life !== this.#outages.number)) return false;
+    throw failed(volumes[0], args, result);
   }
 
-  #nextOf(volume: ModelVolume): number {
-    const sequence = (volume.begun.get(this.name) ?? 0) + 1;
-    volume.begun.set(this.name, sequence);
-    return sequence;
+  #jobOf(volume: ModelVolume, folder: string): Job {
+    const { full } = volume.id;
+    const writer = this.#user.name;
+    const begun = volume.begun.get(writer) ?? 0;
+    const sequence = begun + 1;
+    volume.begun.set(writer, sequence);
+    const certain = volume.files.get(fileOf(writer))?.sequence ?? 0;
+    // Those after the last that was told of may have been written, by containers that were killed or not heard.
+    const possible = Array.from({ length: begun - certain }, (_, more) => certain + 1 + more);
+    const own = [certain, ...possible].map((one) => (one === 0 ? 'none' : contentHash(full, writer, one)));
+    const record = { volume: full, writer, sequence, sha256: contentHash(full, writer, sequence) };
+    return { volume, record, args: [folder, full, writer, String(sequence), own.join(',')] };
   }
+}
 
-  async #must(volume: ModelVolume | undefined, args: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.#ask(volume, args);
-    if (code === 0) return stdout;
-    throw new Violation(volume?.id.full, `docker ${args.slice(0, 9).join(' ')} ended with ${code}: ${stdout}${stderr}`);
-  }
-
-  async #ask(volume: ModelVolume | undefined, args: readonly string[]): Promise<CommandResult> {
-    const since = performance.now();
-    const { signal, history } = this.#scene;
-    const result = await this.#docker.docker(args, { timeoutMs: limitMs, signal });
-    const ms = performance.now() - since;
-    const verb = args[0] === 'volume' ? `volume ${args[1] ?? ''}` : (args[0] ?? '');
-    history.took(verb, ms);
-    if (volume)
-      history.note(
-        volume.id.full,
-        this.name,
-        `docker ${args.slice(0, 3).join(' ')}: ${result.code} (${ms.toFixed(0)} ms)`,
-      );
-    return result;
-  }
+interface Job {
+  readonly volume: ModelVolume;
+  readonly record: {
+    readonly volume: string;
+    readonly writer: string;
+    readonly sequence: number;
+    readonly sha256: string;
+  };
+  readonly args: readonly string[];
 }
 
 function folderOf(index: number): string {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { messageOf } from '../../common/fault.ts';
 import type { Surroundings } from './bed.ts';
 import { getJson } from './get-json.ts';
-import { type History, Violation } from './history.ts';
+import { type History, killsOf, Violation } from './history.ts';
 import { PluginDoor } from './plugin-door.ts';
 import type { Program } from './program.ts';
 import { textOf } from './verdict.ts';
@@ -27,6 +27,7 @@ export async function explained(reason: unknown, seed: string, history: History,
   const logs = [around.plugin, around.service].map((program) => logged(program, volume));
   const text = [
     `VIOLATION after ${history.counted('quiet points')} quiet points, seed ${seed}: ${reason.message}`,
+    killsIn(history),
     ...about,
     ...(await Promise.all(logs)).flat(),
   ];
@@ -52,4 +53,9 @@ async function logged(program: Program, volume: string | undefined): Promise<rea
     /"level":"error"|connected to|lost the service|^[^{]/.test(line) ||
     (name !== undefined && line.includes(`"${name}`));
   return [`from the log of ${program.name}:`, ...lines.filter(isOfInterest).slice(-logLines)];
+}
+
+function killsIn({ counts }: History): string {
+  const kills = [...counts].filter(([name]) => name.startsWith(killsOf)).map(([name, count]) => `${name} ${count}`);
+  return kills.length === 0 ? 'nothing was killed' : kills.join(', ');
 }

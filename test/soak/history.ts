@@ -1,5 +1,7 @@
 /** What was asked and answered, by volume, as far back as helps to understand a violation; and the counts of a storm. */
 const kept = 40;
+/** How the counts of kills begin. */
+export const killsOf = 'kills of ';
 
 /** Something that must never be was seen. */
 export class Violation extends Error {

@@ -18,6 +18,8 @@ export interface Reference {
   readonly id: string;
   /** When its Mount was answered. */
   readonly since: number;
+  /** That of the plugin in which its Mount was asked for. */
+  readonly life: number;
 }
 
 export interface ModelVolume {
@@ -34,12 +36,17 @@ export interface ModelVolume {
   files: Map<string, FileRecord>;
   /** Sequence numbers of writes that were begun, by writer. */
   begun: Map<string, number>;
-  /** Its disk was mounted and let go since it was made: the service must know that it is formatted. */
-  wasLetGo: boolean;
+  /**
+   * The life of the plugin in which its disk was let go since it was made. The service must know from then on that it is
+   * formatted, unless the plugin was killed in this very moment.
+   */
+  letGoIn: number | undefined;
+  /** The service knew it, at a quiet point since it was made; it never forgets. */
+  isKnownReady: boolean;
   /** A Mount of it was given up since the last quiet point: the plugin may still be at undoing it. */
   isUnsettled: boolean;
-  /** IDs of Mounts that were given up. */
-  abandoned: Set<string>;
+  /** IDs of Mounts that were given up, and the lives of the plugin in which they were asked for. */
+  abandoned: Map<string, number>;
   /** Creates and removes under way; and a number that changes with each begin and end of one. */
   changing: number;
   epoch: number;
@@ -78,9 +85,10 @@ function newVolume(id: VolumeId): ModelVolume {
     references: [],
     files: new Map(),
     begun: new Map(),
-    wasLetGo: false,
+    letGoIn: undefined,
+    isKnownReady: false,
     isUnsettled: false,
-    abandoned: new Set(),
+    abandoned: new Map(),
     changing: 0,
     epoch: 0,
   };
@@ -112,20 +120,37 @@ export function made(volume: ModelVolume, options: Options, asked: string, sourc
   volume.isNamedInFull = asked.includes('@');
   volume.files = new Map(source?.files);
   volume.begun = new Map();
-  volume.wasLetGo = false;
+  volume.letGoIn = undefined;
+  volume.isKnownReady = false;
 }
 
-export function addReference(volume: ModelVolume, id: string): void {
-  volume.references.push({ id, since: performance.now() });
+export function addReference(volume: ModelVolume, id: string, life: number): void {
+  volume.references.push({ id, since: performance.now(), life });
 }
 
-/** Takes one of this ID away, if there is one. */
-export function takeReference(volume: ModelVolume, id: string): boolean {
-  const place = volume.references.findIndex((reference) => reference.id === id);
+/** As `addReference`; but one of this ID that an earlier life knew of gives way, since no process holds it. */
+export function renewReference(volume: ModelVolume, id: string, life: number): void {
+  const place = volume.references.findIndex((reference) => reference.id === id && reference.life < life);
+  if (place !== -1) volume.references.splice(place, 1);
+  addReference(volume, id, life);
+}
+
+/** Takes one of this ID away, if there is one: the newest. */
+export function takeReference(volume: ModelVolume, id: string, life: number): boolean {
+  const place = volume.references.findLastIndex((reference) => reference.id === id);
   if (place === -1) return false;
   volume.references.splice(place, 1);
-  if (volume.references.length === 0) volume.wasLetGo = true;
+  if (volume.references.length === 0) volume.letGoIn = life;
   return true;
+}
+
+export function countOfId({ references }: ModelVolume, id: string): number {
+  return references.filter((reference) => reference.id === id).length;
+}
+
+/** Whether it has references, and all of them are from before the plugin's last start: no process holds those. */
+export function isOnlyCarried({ references }: ModelVolume, life: number): boolean {
+  return references.length > 0 && references.every((reference) => reference.life < life);
 }
 
 /** The sorted IDs, as many times each as it is mounted. */

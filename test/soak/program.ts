@@ -11,24 +11,46 @@ export interface ProcessState {
   readonly threads: number;
 }
 
-export class Program implements AsyncDisposable {
+export interface ProgramSetup {
   readonly name: string;
-  /** Starts a process, and resolves when it serves. */
-  readonly #launch: () => Promise<Daemon>;
+  readonly launch: () => Promise<Daemon>;
+  /** Whether it serves. */
+  readonly isReady: () => Promise<boolean>;
+}
+
+const startMs = 30_000;
+
+export class Program implements AsyncDisposable {
+  readonly #setup: ProgramSetup;
   #daemon: Daemon | undefined;
 
-  constructor(name: string, launch: () => Promise<Daemon>) {
-    this.name = name;
-    this.#launch = launch;
+  constructor(setup: ProgramSetup) {
+    this.#setup = setup;
   }
 
-  get pid(): number {
-    return this.#running().pid;
+  get name(): string {
+    return this.#setup.name;
   }
 
+  get isRunning(): boolean {
+    return this.#daemon?.isRunning ?? false;
+  }
+
+  /** Resolves when it serves. */
   async start(): Promise<void> {
-    if (this.#daemon?.isRunning) throw new Error(`${this.name} runs already`);
-    this.#daemon = await this.#launch();
+    await this.launch();
+    await this.serves(startMs);
+  }
+
+  /** Resolves when the process runs, long before it serves. */
+  async launch(): Promise<void> {
+    if (this.isRunning) throw new Error(`${this.name} runs already`);
+    this.#daemon = await this.#setup.launch();
+  }
+
+  /** @throws Error with the end of its log when it ended, or does not serve within this time */
+  async serves(timeoutMs: number): Promise<void> {
+    await this.#running().waitUntil(this.#setup.isReady, timeoutMs);
   }
 
   /** @returns how it ended: "code 0" when all went well */
@@ -43,11 +65,17 @@ export class Program implements AsyncDisposable {
   /** @throws Error with the end of its log when it does not run any more */
   async state(): Promise<ProcessState> {
     const daemon = this.#running();
-    if (!daemon.isRunning) throw new Error(`${this.name} ended with ${await daemon.ended}:\n${await daemon.logTail()}`);
+    await this.mustRun();
     const of = (file: string): string => `/proc/${String(daemon.pid)}/${file}`;
     const kib = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile(of('status'), 'utf8'))?.[1];
     const [descriptors, threads] = await Promise.all([readdir(of('fd')), readdir(of('task'))]);
     return { rssMib: Math.round(Number(kib) / 1024), descriptors: descriptors.length, threads: threads.length };
+  }
+
+  /** @throws Error with the end of its log when it does not run any more */
+  async mustRun(): Promise<void> {
+    const daemon = this.#running();
+    if (!daemon.isRunning) throw new Error(`${this.name} ended with ${await daemon.ended}:\n${await daemon.logTail()}`);
   }
 
   get logFile(): string {

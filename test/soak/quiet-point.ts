@@ -5,10 +5,10 @@
  */
 import { deadline, pause } from '../../common/deadline.ts';
 import type { Surroundings } from './bed.ts';
-import { crossed, undoMs } from './changes.ts';
+import { crossed, orphaned, undoMs } from './asking.ts';
 import { type Difference, differences } from './differences.ts';
 import { Violation } from './history.ts';
-import { idsOf } from './model.ts';
+import { idsOf, type Model } from './model.ts';
 import { PluginDoor } from './plugin-door.ts';
 import type { ProcessState, Program } from './program.ts';
 import { observe, type Reality } from './reality.ts';
@@ -25,16 +25,21 @@ const crossedAtLeast = 4;
 
 const mostMore = { descriptors: 40, threads: 24, rssMib: 150 } as const;
 
+type IdsKnown = 'named' | 'anonymous' | 'at least';
+
 export class QuietPoints {
   readonly #scene: Scene;
   readonly #around: Surroundings;
-  readonly #ids: 'named' | 'anonymous';
+  readonly #ids: IdsKnown;
   readonly #first = new Map<string, ProcessState>();
   readonly #most = new Map<string, ProcessState>();
   #held = 0;
 
-  /** @param ids anonymous when dockerd chooses them: then only their number is known */
-  constructor(scene: Scene, around: Surroundings, ids: 'named' | 'anonymous') {
+  /**
+   * @param ids anonymous when dockerd chooses them: then only their number is known; at least as many when dockerd or the
+   * plugin is killed: what is then never unmounted counts until nobody uses the volume any more
+   */
+  constructor(scene: Scene, around: Surroundings, ids: IdsKnown) {
     this.#scene = scene;
     this.#ids = ids;
     this.#around = around;
@@ -52,7 +57,7 @@ export class QuietPoints {
   async check(isWarm: boolean): Promise<void> {
     const began = performance.now();
     using limit = deadline(settleMs, 'coming to rest', this.#scene.signal);
-    using door = new PluginDoor(this.#around.pluginSocket, this.#scene.signal);
+    using door = new PluginDoor(this.#around.pluginSocket, this.#scene.signal, this.#scene.lives);
     for (;;) {
       const reality = await this.#look(door);
       const found = reality && this.#differences(reality);
@@ -60,7 +65,7 @@ export class QuietPoints {
         this.#accept(reality);
         break;
       }
-      if (reality && performance.now() - began > undoMs) await this.#undoCrossed(reality, door);
+      if (reality) await this.#undoCrossed(reality, door, performance.now() - began > undoMs);
       await pause(lookMs, limit.signal).catch(() => {
         this.#scene.signal.throwIfAborted();
         throw violationOf(found ?? [{ volume: undefined, text: 'what is on disk never stood still' }]);
@@ -82,7 +87,8 @@ export class QuietPoints {
     };
     try {
       const reality = await observe(this.#around, list);
-      return this.#ids === 'named' ? reality : withoutIds(reality);
+      if (this.#ids === 'named') return reality;
+      return withoutIds(reality, this.#ids === 'at least' ? this.#scene.model : undefined);
     } catch (error) {
       if (error instanceof SyntaxError) return undefined;
       throw error;
@@ -90,30 +96,38 @@ export class QuietPoints {
   }
 
   #differences(reality: Reality): readonly Difference[] {
-    const { model, mountRoot } = this.#scene;
-    return differences({ model, reality, folder: this.#around.places.folder, mountRoot });
+    const { model, lives, mountRoot } = this.#scene;
+    return differences({ model, life: lives.number, reality, folder: this.#around.places.folder, mountRoot });
   }
 
   #accept(reality: Reality): void {
     for (const volume of this.#scene.model.volumes.values()) {
       if (volume.presence === 'unknown') volume.presence = reality.volumes.has(volume.id.full) ? 'there' : 'gone';
       volume.isUnsettled = false;
+      const { isFormatted, isFreshClone } = reality.metadata.get(volume.id.full) ?? {};
+      volume.isKnownReady ||= isFormatted === true && isFreshClone === false;
       volume.abandoned.clear();
     }
     this.#held = reality.backingFiles.length;
   }
 
-  /** The plugin wrote those answers before it could know that nobody reads them; dockerd would never unmount them. */
-  async #undoCrossed(reality: Reality, door: PluginDoor): Promise<void> {
-    const { model, history } = this.#scene;
+  /**
+   * The plugin wrote those answers before it could know that nobody reads them, or it was killed before it took the
+   * Mount back; dockerd would never unmount them.
+   * @param isLate whether a plugin that was not killed has had its time
+   */
+  async #undoCrossed(reality: Reality, door: PluginDoor, isLate: boolean): Promise<void> {
+    const { model, history, lives } = this.#scene;
     for (const { volume: full, references } of reality.health.mounted) {
       const volume = model.volumes.get(full);
       if (!volume) continue;
       const right = new Set(idsOf(volume));
-      for (const id of references.filter((one) => !right.has(one) && volume.abandoned.has(one))) {
+      for (const id of references.filter((one) => !right.has(one))) {
+        const life = volume.abandoned.get(id);
+        if (life === undefined || (life === lives.number && !isLate)) continue;
         volume.abandoned.delete(id);
         history.note(full, 'quiet', `Unmount ${id.slice(0, 8)}, whose Mount was answered as its client hung up`);
-        history.count(crossed);
+        history.count(life === lives.number ? crossed : orphaned);
         await door.verb('Unmount', { Name: full, ID: id });
       }
     }
@@ -141,9 +155,15 @@ export class QuietPoints {
   }
 }
 
-function withoutIds(reality: Reality): Reality {
-  const mounted = reality.health.mounted.map((one) => ({ ...one, references: one.references.map(() => anonymousId) }));
-  return { ...reality, health: { ...reality.health, mounted } };
+/** @param model of volumes that it knows to be used, no more are told than it has */
+function withoutIds(reality: Reality, model: Model | undefined): Reality {
+  const anonymous = (name: string, ids: readonly string[]): string[] => {
+    const known = model?.volumes.get(name)?.references.length ?? 0;
+    return ids.slice(0, known === 0 ? ids.length : known).map(() => anonymousId);
+  };
+  const mounted = reality.health.mounted.map((one) => ({ ...one, references: anonymous(one.volume, one.references) }));
+  const recorded = new Map([...reality.recorded].map(([name, ids]) => [name, anonymous(name, ids)]));
+  return { ...reality, recorded, health: { ...reality.health, mounted } };
 }
 
 function violationOf(found: readonly Difference[]): Violation {

@@ -20,6 +20,7 @@ export class Reads {
     const { epoch } = volume;
     const answer = await this.#ask('Get', { Name: asked });
     if (isContended(volume) && (volume.epoch !== epoch || volume.presence === 'unknown')) return;
+    if (answer.kind === 'down') return;
     const meaning = meaningOf(answer);
     const right = volume.presence === 'there' ? 'ok' : 'not there';
     if (meaning !== right || answer.kind !== 'ok') {
@@ -35,23 +36,25 @@ export class Reads {
     if (own > 0) this.#same(volume, 'the mount point that Get tells', Mountpoint, mountpointOf(this.#scene, id));
     if (id.role !== 'private' || volume.isUnsettled) return;
     this.#same(volume, 'the references that Get tells', Status['references'], own);
-    if (own === 0) this.#same(volume, 'the mount point that Get tells', Mountpoint, '');
+    if (own === 0 && !this.#mayLinger()) this.#same(volume, 'the mount point that Get tells', Mountpoint, '');
     this.#same(volume, 'the clone-from that Get tells', Status['clone-from'], volume.clonedFrom ?? 'None');
   }
 
   async path(id: VolumeId, asked: string, own: number): Promise<void> {
     const volume = this.#scene.model.of(id);
     const answer = await this.#ask('Path', { Name: asked });
+    if (answer.kind === 'down') return;
     if (answer.kind !== 'ok') throw wrong(volume, 'Path', answer);
     const right = mountpointOf(this.#scene, id);
     if (own > 0) this.#same(volume, 'the path', answer.body['Mountpoint'], right);
-    else if (id.role === 'private' && !volume.isUnsettled)
+    else if (id.role === 'private' && !volume.isUnsettled && !this.#mayLinger())
       this.#same(volume, 'the path', answer.body['Mountpoint'], '');
   }
 
   /** @param own volumes that only the asker changes */
   async list(own: readonly VolumeId[]): Promise<void> {
     const answer = await this.#ask('List', {});
+    if (answer.kind === 'down') return;
     if (answer.kind !== 'ok') throw new Violation(undefined, `List was answered "${textOf(answer)}"`);
     const listed = new Set((answer.body['Volumes'] as { Name: string }[]).map(({ Name }) => Name));
     const { model } = this.#scene;
@@ -71,6 +74,11 @@ export class Reads {
     const answer = await this.#door.verb(verb, body);
     this.#scene.history.took(verb, performance.now() - since);
     return answer;
+  }
+
+  /** After a kill, work of recovery may be in the queue before the unmount of what nobody references any more. */
+  #mayLinger(): boolean {
+    return this.#scene.lives.number > 0;
   }
 
   #same({ id }: ModelVolume, what: string, found: unknown, right: unknown): void {

@@ -3,9 +3,15 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import type { Surroundings } from './bed.ts';
+import { allOf } from '../../plugin/core/references.ts';
+import { readJournal } from '../../plugin/adapters/reference-journal.ts';
+import { replay } from '../../plugin/service/recovery.ts';
 import { getJson } from './get-json.ts';
+import { Violation } from './history.ts';
 import { datastores } from './roster.ts';
 import { datastoreFolder } from './service-program.ts';
+
+const logName = 'references.log';
 
 const locks = z.array(z.unknown()).default([]);
 const healthSchema = z.object({
@@ -46,12 +52,18 @@ export interface Reality {
   readonly volumes: ReadonlyMap<string, z.infer<typeof volumesSchema>['volumes'][number]>;
   /** Places below the mount root at which something is mounted, once per mount. */
   readonly mountPoints: readonly string[];
+  /** The folders that are there to be mounted on: paths as the plugin sees them. */
+  readonly mountFolders: readonly string[];
   /** The files behind loop devices below the datastores, once per device. */
   readonly backingFiles: readonly string[];
   /** By datastore. */
   readonly files: ReadonlyMap<string, readonly string[]>;
   /** By full name; a file that cannot be read is left out. */
   readonly metadata: ReadonlyMap<string, Metadata>;
+  /** The references that the plugin would take up if it were killed now: sorted IDs by full name. */
+  readonly recorded: ReadonlyMap<string, readonly string[]>;
+  /** What is in the plugin's state folder besides that log. */
+  readonly surplusState: readonly string[];
   /** As the plugin lists them. */
   readonly listed: readonly string[];
 }
@@ -78,11 +90,23 @@ export async function observe(around: Surroundings, list: () => Promise<unknown>
     status,
     volumes: new Map(volumes.map((volume) => [`${volume.name}@${volume.datastore}`, volume])),
     mountPoints: points.filter((point) => point.startsWith(`${around.mountRoot}/`)).sort(),
+    mountFolders: await foldersBelow(around),
     backingFiles,
     files,
     metadata: await readMetadata(folder, files),
+    recorded: await recordedReferences(around.stateFolder),
+    surplusState: await surplusOf(around.stateFolder),
     listed,
   };
+}
+
+async function foldersBelow({ mountRoot, rootFolder }: Surroundings): Promise<readonly string[]> {
+  const namesIn = (path: string): Promise<string[]> => readdir(join(rootFolder, path)).catch(() => []);
+  const all = datastores.map(async (name) => {
+    const folder = join(mountRoot, name);
+    return (await namesIn(folder)).map((volume) => join(folder, volume));
+  });
+  return (await Promise.all(all)).flat().sort();
 }
 
 async function filesBehindLoops(prefix: string): Promise<readonly string[]> {
@@ -109,6 +133,21 @@ async function readMetadata(
     }
   }
   return found;
+}
+
+async function recordedReferences(folder: string): Promise<ReadonlyMap<string, readonly string[]>> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const journal = readJournal(await readFile(join(folder, logName), 'utf8'), bootId);
+  if (journal.kind !== 'changes' || journal.damagedLines > 0)
+    throw new Violation(undefined, `the log of references is ${JSON.stringify(journal)}`);
+  const found = [...replay(journal.changes)].map(([name, references]) => [name, allOf(references).toSorted()] as const);
+  return new Map(found.filter(([, ids]) => ids.length > 0));
+}
+
+/** A folder for mounts out of Docker's sight may stay, as long as it is empty. */
+async function surplusOf(folder: string): Promise<readonly string[]> {
+  const left = await readdir(folder, { recursive: true });
+  return left.filter((name) => name !== logName && name !== 'mnt');
 }
 
 /** mountinfo writes blanks as \040. */

@@ -1,5 +1,5 @@
 /** What a storm that found no violation tells. Pure: no I/O. */
-import type { History } from './history.ts';
+import { type History, killsOf } from './history.ts';
 import type { HostileLink } from './link/hostile-link.ts';
 import type { ProcessState } from './program.ts';
 import type { Settings } from './settings.ts';
@@ -30,11 +30,14 @@ const others = [
   'answers that a Mount given up explains',
   'answered as the client hung up',
   'hung up in time',
+  'answers that a kill took',
+  'recorded as the plugin was killed, and their clients hung up',
 ];
 
 export function accountOf({ settings, history, link, sizes, ms }: Sources): Account {
   const all = [...history.counts].sort(([one], [other]) => one.localeCompare(other));
-  const operations = new Map(all.filter(([name]) => !others.includes(name)));
+  const isOther = (name: string): boolean => others.includes(name) || name.startsWith(killsOf);
+  const operations = new Map(all.filter(([name]) => !isOther(name)));
   const total = [...operations.values()].reduce((sum, count) => sum + count, 0);
   const perSecond = Math.round((total / ms) * 1000);
   const slowest = [...history.slowestMs].map(([name, longest]) => [name, `${Math.round(longest)} ms`] as const);
@@ -46,7 +49,7 @@ export function accountOf({ settings, history, link, sizes, ms }: Sources): Acco
     `seed        ${settings.seed}`,
     `storm       ${(ms / 60_000).toFixed(2)} minutes, ${settings.clients} clients, ${settings.volumes} private volumes, link ${settings.link}`,
     `operations  ${total}, ${perSecond}/s: ${listed(operations)}`,
-    `besides     ${listed(all.filter(([name]) => others.includes(name)))}`,
+    `besides     ${listed(all.filter(([name]) => isOther(name)))}`,
     `slowest     ${listed(slowest)}`,
     `link        ${listed(link.events())}`,
     `commands    ${listed(link.commandsSeen())}`,

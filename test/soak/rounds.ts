@@ -15,6 +15,11 @@ const roundMs = 6 * 60_000;
 /** A hole that only the keep-alive notices comes this often: it costs most of a minute. */
 const longHoleEveryMs = 4 * 60_000;
 
+/** What goes on while others work. */
+export interface During {
+  readonly during: <T>(work: Promise<T>) => Promise<T>;
+}
+
 export type Task = () => Promise<void>;
 
 export class Rounds {
@@ -22,27 +27,30 @@ export class Rounds {
   readonly #around: Surroundings;
   readonly #quiet: QuietPoints;
   readonly #signal: AbortSignal;
+  readonly #chaos: During | undefined;
   #nextLongHole = performance.now() + longHoleEveryMs;
 
-  constructor(settings: Settings, around: Surroundings, quiet: QuietPoints, signal: AbortSignal) {
+  constructor(settings: Settings, around: Surroundings, quiet: QuietPoints, signal: AbortSignal, chaos?: During) {
     this.#settings = settings;
     this.#around = around;
     this.#quiet = quiet;
     this.#signal = signal;
+    this.#chaos = chaos;
   }
 
   /**
    * Rounds until the time is over.
    * @returns how long they took, in milliseconds
    */
-  async storm(next: () => readonly Task[]): Promise<number> {
+  async storm(next: () => readonly Task[], settle?: Task): Promise<number> {
     const began = performance.now();
     const until = began + this.#settings.minutes * 60_000;
-    while (performance.now() < until) await this.round(next());
+    while (performance.now() < until) await this.round(next(), settle);
     return performance.now() - began;
   }
 
-  async round(tasks: readonly Task[]): Promise<void> {
+  /** @param settle what is still to be done when nothing is killed any more */
+  async round(tasks: readonly Task[], settle?: Task): Promise<void> {
     const { link } = this.#around;
     using limit = deadline(roundMs, 'a round', this.#signal);
     if (this.#settings.link === 'hostile') {
@@ -52,8 +60,10 @@ export class Rounds {
         this.#nextLongHole = performance.now() + longHoleEveryMs;
       }
     }
-    await abortable(Promise.all(tasks.map((task) => task())), limit.signal);
+    const work = Promise.all(tasks.map((task) => task()));
+    await abortable(this.#chaos ? this.#chaos.during(work) : work, limit.signal);
     link.calm();
+    await settle?.();
     await this.#quiet.check(true);
   }
 }

@@ -1,6 +1,7 @@
 /** What all actors of a storm share. */
 import { join } from 'node:path';
 import type { History } from './history.ts';
+import type { Lives } from './lives.ts';
 import type { Model } from './model.ts';
 import type { VolumeId } from './roster.ts';
 
@@ -10,10 +11,11 @@ export const anonymousId = 'of dockerd';
 export interface Scene {
   readonly model: Model;
   readonly history: History;
+  readonly lives: Lives;
   readonly pluginSocket: string;
   readonly mountRoot: string;
-  /** Where the root of the plugin's mount namespace can be reached from here. */
-  readonly rootFolder: () => string;
+  /** Where the root of the plugin's mount namespace can be reached from here, whether the plugin runs or not. */
+  readonly rootFolder: string;
   readonly signal: AbortSignal;
 }
 
@@ -24,5 +26,5 @@ export function mountpointOf({ mountRoot }: Scene, { datastore, name }: VolumeId
 
 /** The same folder, reached from here. */
 export function folderOf(scene: Scene, volume: VolumeId): string {
-  return join(scene.rootFolder(), mountpointOf(scene, volume));
+  return join(scene.rootFolder, mountpointOf(scene, volume));
 }

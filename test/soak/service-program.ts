@@ -7,7 +7,6 @@ import { Program } from './program.ts';
 import { datastores, defaultDatastore } from './roster.ts';
 
 const root = join(import.meta.dirname, '../..');
-const startMs = 30_000;
 
 export interface ServicePlaces {
   readonly folder: string;
@@ -38,15 +37,16 @@ export async function serviceProgram(places: ServicePlaces): Promise<Program> {
     adminSocket,
   };
   await writeFile(configFile, JSON.stringify(config));
-  return new Program('vmdkopsd', async () => {
-    const daemon = await Daemon.start({
-      name: 'vmdkopsd',
-      command: [join(root, 'bin/vmdkopsd'), '--config', configFile],
-      env: cleanEnvironment(),
-      logFile: join(folder, 'vmdkopsd.log'),
-    });
-    await daemon.waitUntil(() => answers(adminSocket), startMs);
-    return daemon;
+  return new Program({
+    name: 'vmdkopsd',
+    launch: () =>
+      Daemon.start({
+        name: 'vmdkopsd',
+        command: [join(root, 'bin/vmdkopsd'), '--config', configFile],
+        env: cleanEnvironment(),
+        logFile: join(folder, 'vmdkopsd.log'),
+      }),
+    isReady: () => answers(adminSocket),
   });
 }
 

@@ -7,6 +7,8 @@ export interface Settings {
   /** Private ones in total; a tenth as many more are shared. */
   readonly volumes: number;
   readonly isDocker: boolean;
+  /** Whether the programs are killed meanwhile. */
+  readonly isChaos: boolean;
   readonly seed: string;
   readonly link: 'direct' | 'hostile';
 }
@@ -22,6 +24,7 @@ export function readSettings(args: readonly string[], freshSeed: string): Settin
       clients: { type: 'string', default: '' },
       volumes: { type: 'string', default: '' },
       docker: { type: 'boolean', default: false },
+      chaos: { type: 'boolean', default: false },
       seed: { type: 'string', default: freshSeed },
       link: { type: 'string', default: 'hostile' },
     },
@@ -35,6 +38,7 @@ export function readSettings(args: readonly string[], freshSeed: string): Settin
     clients,
     volumes: wholeOf('volumes', values.volumes, values.docker ? clients * 2 : defaults.volumes),
     isDocker: values.docker,
+    isChaos: values.chaos,
     seed: values.seed,
     link,
   };

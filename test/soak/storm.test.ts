@@ -6,7 +6,15 @@ const limitMs = 240_000;
 
 test('storm: 100 clients on 20 shared and 200 private volumes over a hostile link lose, mix up and leave nothing', async (t) => {
   t.timeout(limitMs);
-  const settings = { minutes: 1, clients: 100, volumes: 200, isDocker: false, seed: 'storm', link: 'hostile' } as const;
+  const settings = {
+    minutes: 1,
+    clients: 100,
+    volumes: 200,
+    isDocker: false,
+    isChaos: false,
+    seed: 'storm',
+    link: 'hostile',
+  } as const;
   const { text, total } = await storm(settings, new AbortController().signal);
   t.log(text);
   t.true(total > 1000, `only ${total} operations`);

@@ -6,8 +6,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Actor } from './actor.ts';
+import { Chaos, pluginOf } from './chaos.ts';
 import { StormBed, type Surroundings } from './bed.ts';
 import { History, Violation } from './history.ts';
+import { Lives } from './lives.ts';
 import { Model } from './model.ts';
 import { ClientPlan } from './plan.ts';
 import { QuietPoints } from './quiet-point.ts';
@@ -17,6 +19,7 @@ import { type Roster, rosterOf, type VolumeId } from './roster.ts';
 import { allOf, Rounds, watched } from './rounds.ts';
 import type { Scene } from './scene.ts';
 import type { Settings } from './settings.ts';
+import { Strikes } from './strikes.ts';
 
 const stepsPerRound = 12;
 const goldenFiles = 3;
@@ -32,13 +35,15 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
       history,
       pluginSocket: bed.pluginSocket,
       mountRoot: bed.mountRoot,
-      rootFolder: () => `/proc/${bed.plugin.pid}/root`,
+      lives: new Lives(),
+      rootFolder: bed.rootFolder,
       signal: inner,
     };
     const quiet = new QuietPoints(scene, bed, 'named');
     await furnish(roster, scene);
     await quiet.check(false);
-    const rounds = new Rounds(settings, bed, quiet, inner);
+    const chaos = settings.isChaos ? chaosOf(bed, scene, random.fork('chaos')) : undefined;
+    const rounds = new Rounds(settings, bed, quiet, inner, chaos);
     const clients = roster.own.map((own, index) => ({
       actor: new Actor(scene, `client${index}`, own),
       plan: new ClientPlan(roster, index, random.fork(`client ${index}`)),
@@ -64,6 +69,21 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
     return accountOf({ settings, history, link: bed.link, sizes: quiet.most, ms });
   });
 }
+
+/** Plugin and service, alone and together. */
+function chaosOf(around: Surroundings, scene: Scene, random: Random): Chaos<Killed> {
+  const { history, signal } = scene;
+  const targets = { plugin: ['plugin'], service: ['service'], both: ['plugin', 'service'] } as const;
+  const strikes = new Strikes<Killed>(random, targets, { plugin: 4, service: 3, both: 3 });
+  return new Chaos({
+    victims: { plugin: pluginOf(around, scene), service: around.service },
+    strikes,
+    history,
+    signal,
+  });
+}
+
+type Killed = 'plugin' | 'service';
 
 async function takeAll(actor: Actor, plan: ClientPlan, signal: AbortSignal): Promise<void> {
   for (const step of plan.next(stepsPerRound)) {
@@ -93,12 +113,15 @@ async function furnish({ shared, contended, golden }: Roster, scene: Scene): Pro
 
 async function clear(scene: Scene): Promise<void> {
   using actor = new Actor(scene, 'end', []);
-  for (const { id } of scene.model.there) await actor.take({ kind: 'remove', volume: id, asked: id.full });
+  for (const { id } of scene.model.there) {
+    if (scene.lives.number > 0) await actor.lookInto(id);
+    await actor.take({ kind: 'remove', volume: id, asked: id.full });
+  }
 }
 
 /** Nothing is mounted any more, no mount point is left, and both programs end as they should. */
 export async function checkEnd(scene: Scene, { plugin, service, mountRoot }: Surroundings): Promise<void> {
-  const left = await readdir(join(scene.rootFolder(), mountRoot), { recursive: true, withFileTypes: true });
+  const left = await readdir(join(scene.rootFolder, mountRoot), { recursive: true, withFileTypes: true });
   const folders = left.filter(({ parentPath }) => !parentPath.endsWith(mountRoot)).map(({ name }) => name);
   if (folders.length > 0) throw new Violation(undefined, `mount points are left: ${folders.join(', ')}`);
   for (const program of [plugin, service]) {

@@ -1,10 +1,10 @@
 /**
  * What an answer means. A refusal must be one that the model allows; *unsure* is one after which nobody knows, and is
- * allowed only because the way to the service is hostile. Sentences are all that Docker's protocol carries.
+ * allowed only because the way to the service is hostile; *down* is an answer that a killed plugin cannot give. Sentences are all that Docker's protocol carries.
  */
 import type { Answer } from './plugin-door.ts';
 
-export type Meaning = 'ok' | 'not there' | 'in use' | 'differs' | 'unsure' | 'dropped' | 'other';
+export type Meaning = 'ok' | 'not there' | 'in use' | 'differs' | 'unsure' | 'dropped' | 'down' | 'other';
 
 const meanings: readonly (readonly [RegExp, Meaning])[] = [
   [/may have been done|took longer than|cannot be reached|hung up|\bbusy\b/i, 'unsure'],
@@ -26,5 +26,7 @@ export function textOf(answer: Answer): string {
       return `refused (${answer.status}): ${answer.sentence}`;
     case 'dropped':
       return 'dropped without an answer';
+    case 'down':
+      return 'not answered, since the plugin was killed';
   }
 }

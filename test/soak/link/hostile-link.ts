@@ -36,9 +36,10 @@ export class HostileLink implements AsyncDisposable {
   readonly #connections = new Set<LinkedConnection>();
   readonly #sockets = new Set<Socket>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #trace: { readonly on: number; readonly text: string }[] = [];
+  readonly #trace: { readonly on: string; readonly text: string }[] = [];
   #isHostile = false;
   #darkUntil = 0;
+  #peer = 0;
 
   private constructor(setup: LinkSetup) {
     this.#setup = setup;
@@ -66,6 +67,17 @@ export class HostileLink implements AsyncDisposable {
 
   rage(): void {
     this.#isHostile = true;
+  }
+
+  /** What the plugin sends on the connections that stand reaches the service only after so long, even if it dies. */
+  holdBack(ms: number): void {
+    this.#count('last words held back');
+    for (const connection of this.#connections) connection.holdUp(performance.now() + ms);
+  }
+
+  /** Who connects from now on is another process. */
+  nextPeer(): void {
+    this.#peer += 1;
   }
 
   /** The connections that stand are swallowed without an end: the plugin's keep-alive must notice. */
@@ -112,13 +124,14 @@ export class HostileLink implements AsyncDisposable {
       return;
     }
     const number = this.#events.get('connections') ?? 0;
+    const peer = this.#peer;
     const connection = new LinkedConnection(near, this.#fates.next(), {
       target: this.#setup.target,
       isHostile: () => this.#isHostile,
       count: (event) => this.#count(event),
-      onRequest: (seen) => this.#note(seen, number),
+      onRequest: (seen) => this.#note(seen, peer, number),
       nextOffset: (direction) => this.#fates.nextOffset(direction),
-      repeat: (frames) => this.#repeat(frames, number),
+      repeat: (frames) => this.#repeat(frames, peer, number),
       darken: (ms) => {
         this.#darkUntil = performance.now() + ms;
       },
@@ -134,8 +147,8 @@ export class HostileLink implements AsyncDisposable {
     this.#later(this.#darkUntil - performance.now(), () => near.destroy());
   }
 
-  #repeat(frames: readonly Buffer[], connection: number): void {
-    for (const frame of frames) this.#noteRepeated(frame, connection);
+  #repeat(frames: readonly Buffer[], peer: number, connection: number): void {
+    for (const frame of frames) this.#noteRepeated(frame, peer, connection);
     const far = connect(this.#setup.target);
     this.#keep(far);
     far.resume();
@@ -144,19 +157,22 @@ export class HostileLink implements AsyncDisposable {
     this.#events.set('commands repeated', (this.#events.get('commands repeated') ?? 0) + frames.length - 1);
   }
 
-  #noteRepeated(frame: Buffer, connection: number): void {
+  #noteRepeated(frame: Buffer, peer: number, connection: number): void {
     const seen = readRequest(frame);
     if (seen.kind === 'other') return;
     const at = new Date().toISOString().slice(11, 23);
-    this.#trace.push({ on: seen.id, text: `${at}  id ${seen.id} of connection ${connection} repeated on another` });
+    this.#trace.push({
+      on: `${peer}/${seen.id}`,
+      text: `${at}  id ${seen.id} of connection ${connection} repeated on another`,
+    });
   }
 
-  #note(seen: Seen, connection: number): void {
+  #note(seen: Seen, peer: number, connection: number): void {
     if (seen.kind === 'other') return;
     const what = seen.kind === 'cancel' ? 'cancel' : `${seen.command} ${seen.key.slice(0, 8)} ${seen.name}`;
     const at = new Date().toISOString().slice(11, 23);
-    // IDs are never used twice by one client, not even on another connection.
-    this.#trace.push({ on: seen.id, text: `${at}  connection ${connection}, id ${seen.id}: ${what}` });
+    // IDs are never used twice by one process of the plugin, not even on another connection.
+    this.#trace.push({ on: `${peer}/${seen.id}`, text: `${at}  connection ${connection}, id ${seen.id}: ${what}` });
     if (this.#trace.length > traced) this.#trace.shift();
     if (seen.kind === 'command') this.#commands.set(seen.command, (this.#commands.get(seen.command) ?? 0) + 1);
   }

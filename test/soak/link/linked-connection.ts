@@ -81,6 +81,11 @@ export class LinkedConnection {
     this.#far.destroy();
   }
 
+  /** Nothing is lost, also not when the plugin's side closes meanwhile. */
+  holdUp(untilMs: number): void {
+    this.#up.stall(untilMs);
+  }
+
   /** Swallows everything from now on, and closes nothing: only the peers' own deadlines notice. */
   swallowForEver(): void {
     this.#isEnding = true;
