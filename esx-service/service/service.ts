@@ -64,7 +64,7 @@ export function usable(record: VolumeRecord): UsableRecord {
   if (volume.problem !== undefined || !extent) {
     throw new Fault(
       'DamagedVolume',
-      `volume ${fullNameOf(record)} cannot be used: ${volume.problem ?? 'it has no extent'}`,
+      `volume ${fullNameOf(record)} cannot be used: ${volume.problem ?? 'it has no extent'}; repair its files, or restore them from a backup, and run "vmdkops check"`,
     );
   }
   return { ...record, extent };

@@ -8,6 +8,7 @@ import type { ScenarioName } from './service-scenarios.ts';
 
 const names: readonly ScenarioName[] = [
   'the first start and create',
+  'the first start and create below folders that are missing',
   'create of a thin disk',
   'create of a thick disk',
   'create of an eager-zeroed thick disk',
@@ -17,6 +18,3 @@ const names: readonly ScenarioName[] = [
   'clone to an eager-zeroed thick disk',
 ];
 for (const name of names) test.serial(`power cut: ${name}`, cutEverywhere, name);
-
-const knownFailure: ScenarioName = 'the first start and create below folders that are missing';
-test.serial.failing(`power cut: ${knownFailure}`, cutEverywhere, knownFailure);
