@@ -122,8 +122,8 @@ async function findExtent(folder: DurableFolder, descriptor: Descriptor): Promis
 }
 
 /**
- * @throws Fault DamagedVolume when the file is missing, no plain file, or of another length than the disk's; one that
- * the disk begins inside of may be longer
+ * @throws Fault DamagedVolume when the file is missing, no plain file, or too short; of a longer one, the disk is as much
+ * as its descriptor says
  */
 export async function storedDisk(path: string, offsetBytes: number, sizeBytes: number): Promise<StoredDisk> {
   const status = await statusOf(path);
@@ -131,8 +131,6 @@ export async function storedDisk(path: string, offsetBytes: number, sizeBytes: n
   if (!status.isFile()) refuse(`its extent ${path} is not a plain file`);
   const missingBytes = offsetBytes + sizeBytes - status.size;
   if (missingBytes > 0) refuse(`its extent ${path} is ${missingBytes} bytes shorter than its descriptor says`);
-  if (missingBytes < 0 && offsetBytes === 0)
-    refuse(`its extent ${path} is ${-missingBytes} bytes longer than its descriptor says`);
   return {
     extent: { diskId: diskIdOf(status), path, offsetBytes, sizeBytes },
     allocatedBytes: status.blocks * statBlockBytes,

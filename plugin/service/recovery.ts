@@ -58,10 +58,13 @@ const looksForDisk = 5;
 /** What could not be brought into step: a sentence for each volume. */
 export type Problems = ReadonlyMap<FullName, string>;
 
-/** @param recorded the references that an earlier process of this boot recorded; empty for later sessions */
+/**
+ * @param recorded the references that an earlier process of this boot recorded; undefined for later sessions, beside which
+ * volumes are mounted and unmounted
+ */
 export async function recover(
   session: Session,
-  recorded: ReadonlyMap<FullName, References>,
+  recorded: ReadonlyMap<FullName, References> | undefined,
   parts: RecoveryParts,
 ): Promise<Problems> {
   const { fileSystems, mountPoints, mountRoot } = parts;
@@ -71,11 +74,12 @@ export async function recover(
     ...session.hello.attached.map(fullNameIn),
     ...parts.view.attachedTo(session.hello.vm.id),
     ...[...mounts.map(({ target }) => target), ...folders].flatMap((path) => mountedName(mountRoot, path) ?? []),
-    ...recorded.keys(),
+    ...(recorded?.keys() ?? []),
   ]);
   const problems = new Map<FullName, string>();
   const all = Array.from(names, async (name) => {
-    const problem = await recoverOne(name, session, recorded.get(name) ?? noReferences, parts, mounts);
+    const references = recorded?.get(name) ?? noReferences;
+    const problem = await recoverOne(name, session, references, parts, recorded && mounts);
     if (problem !== undefined) problems.set(name, problem);
   });
   await Promise.all(all);
@@ -100,7 +104,7 @@ export function replay(changes: readonly ReferenceChange[]): ReadonlyMap<FullNam
 }
 
 /**
- * @param mounts what was mounted when nothing else was going on; left out, it is looked at
+ * @param mounts what is mounted while nothing else is going on; left out, it is looked at
  * @returns what cannot be brought into step, if anything
  */
 export async function recoverOne(
@@ -143,8 +147,7 @@ async function attempt(
   const held = parts.held.get(name);
   if (held && isAttached && countOf(held.references) > 0) return undefined;
   const references = held?.references ?? recorded;
-  // What was mounted at the beginning may have been unmounted since, once others can act.
-  const table = held || !mounts ? await parts.fileSystems.mountsBelow(parts.mountRoot) : mounts;
+  const table = mounts ?? (await parts.fileSystems.mountsBelow(parts.mountRoot));
   const about = { name, references, held: held?.disk, attached: isAttached ? volume : undefined };
   return await carryOut(await look(about, table, parts, signal), references, parts, signal);
 }

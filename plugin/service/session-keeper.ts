@@ -21,7 +21,7 @@ export class SessionKeeper {
   readonly #parts: SessionKeeperParts;
   readonly #ready = Promise.withResolvers<undefined>();
   /** What an earlier process recorded; given up once it has been taken up. */
-  #recorded: ReadonlyMap<FullName, References>;
+  #recorded: ReadonlyMap<FullName, References> | undefined;
   #problems: Problems = new Map();
   /** The last one that the view was read from. */
   #session: Session | undefined;
@@ -109,9 +109,9 @@ export class SessionKeeper {
 
   /** References to volumes that are not held any more stand for nothing. */
   #forgetRecorded(): void {
-    for (const volume of this.#recorded.keys()) {
+    for (const volume of this.#recorded?.keys() ?? []) {
       if (!this.#parts.held.get(volume)) this.#parts.referenceLog.append({ do: 'clear', volume });
     }
-    this.#recorded = new Map();
+    this.#recorded = undefined;
   }
 }

@@ -102,7 +102,7 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
     clock,
     idle: () => transitions.idle(new AbortController().signal),
     recoverFrom: async (hello) => [
-      ...(await recover({ ...session(), hello }, new Map(), { ...shared, volumeMs: longMs })).values(),
+      ...(await recover({ ...session(), hello }, undefined, { ...shared, volumeMs: longMs })).values(),
     ],
     recover: async () => {
       keeper.begin(session());

@@ -96,3 +96,34 @@ test('recovery: a disk that goes while it is looked for is no problem', async (t
   t.deepEqual(keeper.problems, []);
   t.false(disk?.isAttached);
 });
+
+test('recovery: a volume that is unmounted while a later session begins is no problem', async (t) => {
+  const [reached, gate] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  let isGated = false;
+  const guest = new FakeGuest(async (step) => {
+    if (!isGated || step !== 'rmdir') return;
+    isGated = false;
+    reached.resolve(undefined);
+    await gate.promise;
+  });
+  for (const name of ['a@local', 'b@local']) guest.addVolume(name);
+  const plugin = await startPlugin(guest);
+  await plugin.volumes.mount('a', 'x', patient);
+  isGated = true;
+  const unmounting = plugin.volumes.unmount('a', 'x');
+  await reached.promise;
+  const mountsBelow = guest.fileSystems.mountsBelow.bind(guest.fileSystems);
+  // As it was just before: the table of that moment must not be believed later.
+  const before = [{ target: path, devicePath: 'b@local', fstype: 'ext4' as const, isReadOnly: false }];
+  Object.assign(guest.fileSystems, {
+    mountsBelow: (root: string) => {
+      Object.assign(guest.fileSystems, { mountsBelow });
+      return Promise.resolve(root === mountRoot ? before : []);
+    },
+  });
+  guest.heldElsewhere.add('b@local');
+  const recovering = plugin.recover();
+  gate.resolve(undefined);
+  await unmounting;
+  t.deepEqual(await recovering, []);
+});
