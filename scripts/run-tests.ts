@@ -25,7 +25,7 @@ import {
 } from './test-run/leftovers.ts';
 import { Tally } from './test-run/tally.ts';
 
-const wholeRunMs = 17 * 60_000;
+const wholeRunMs = 45 * 60_000;
 /** The kernel finishes some ends (a loop device's, a killed process's) a moment after they were asked for. */
 const settleMs = 3000;
 

@@ -1,5 +1,5 @@
 /**
- * A quick look at many disks' files: whether each still is the one that was read, and as long. Invariant: it changes
+ * A quick look at many disks' files: whether each still is the one that was read, and long enough. Invariant: it changes
  * nothing and holds up nobody; what cannot be looked at counts as changed, and whoever reads it then learns why.
  */
 import { lstat, type Stats } from 'node:fs';
@@ -30,6 +30,6 @@ export async function changedDisks(records: readonly VolumeRecord[]): Promise<re
 }
 
 function isAsRead({ diskId, offsetBytes, sizeBytes }: Extent, status: Stats): boolean {
-  const hasLength = offsetBytes === 0 ? status.size === sizeBytes : status.size >= offsetBytes + sizeBytes;
-  return status.isFile() && diskIdOf(status) === diskId && hasLength;
+  // A longer file holds the whole disk all the same.
+  return status.isFile() && diskIdOf(status) === diskId && status.size >= offsetBytes + sizeBytes;
 }

@@ -72,7 +72,7 @@ export interface Datastore {
    * failure says nothing about that.
    */
   list(): Promise<Listing>;
-  /** Those whose disk is surely not the one that was read, or of another length, or cannot be looked at. */
+  /** Those whose disk is surely not the one that was read, or too short, or cannot be looked at. */
   changedDisks(records: readonly VolumeRecord[]): Promise<readonly VolumeRecord[]>;
   /** @throws Fault when the datastore is gone */
   readVolume(name: VolumeName): Promise<FoundVolume>;

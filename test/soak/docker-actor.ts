@@ -15,7 +15,7 @@ import { addReference, made, type ModelVolume, takeReference } from './model.ts'
 import type { VolumeId } from './roster.ts';
 import { anonymousId, type Scene } from './scene.ts';
 
-/** What a killed program left of a use that has ended is found out in time, not at once. */
+/** What a kill left of a use that has ended is found out in time, not at once. */
 const inUse = 'is mounted here by';
 
 interface Held {
@@ -78,23 +78,28 @@ export class DockerActor {
     volume.presence = 'there';
   }
 
-  /** What a container uses, even one that is not running, dockerd does not give away. */
-  async remove(id: VolumeId): Promise<void> {
+  /**
+   * What a container uses, even one that is not running, dockerd does not give away.
+   * @param isLast whether nothing is killed any more: else a killed dockerd may have forgotten a container that uses it
+   */
+  async remove(id: VolumeId, isLast = false): Promise<void> {
     const volume = this.#scene.model.of(id);
     const isHeld = volume.references.length > 0;
     let isSeenGone = volume.presence === 'gone';
     const args = ['volume', 'rm', dockerNameOf(id)];
-    const askAgain = ({ stderr }: Result): boolean => this.#outages.number > 0 && !isHeld && stderr.includes(inUse);
-    const isDone = ({ code: now, stderr, isInDoubt }: Result): boolean => {
+    const isPassing = ({ stderr }: Result): boolean => this.#outages.number > 0 && !isHeld && stderr.includes(inUse);
+    const isDone = (said: Result): boolean => {
+      const { code: now, stderr, isInDoubt } = said;
       const isUnknown = /no such volume/i.test(stderr);
+      if (!isLast && isPassing(said)) return true;
       if (isSeenGone) return now === 0 || isUnknown;
       isSeenGone = isInDoubt && !isHeld;
       return isHeld ? now !== 0 : now === 0;
     };
-    const { code } = await this.#user.until(volume, args, isDone, askAgain);
-    if (code === 0 && isHeld)
+    const last = await this.#user.until(volume, args, isDone, isPassing);
+    if (last.code === 0 && isHeld)
       throw new Violation(id.full, `${id.full} was removed; ${volume.references.length} containers have it`);
-    if (!isHeld) volume.presence = 'gone';
+    if (!isHeld && !isPassing(last)) volume.presence = 'gone';
   }
 
   /** Starts what a kill ended. */
@@ -103,9 +108,9 @@ export class DockerActor {
   }
 
   /** Gives all containers back, then removes these volumes. */
-  async leave(own: readonly VolumeId[]): Promise<void> {
+  async leave(own: readonly VolumeId[], isLast = false): Promise<void> {
     for (const name of [...this.#held.keys()]) await this.#release(name);
-    for (const id of own) if (this.#scene.model.of(id).presence === 'there') await this.remove(id);
+    for (const id of own) if (this.#scene.model.of(id).presence === 'there') await this.remove(id, isLast);
   }
 
   async #inspect(id: VolumeId): Promise<void> {

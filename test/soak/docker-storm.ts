@@ -8,7 +8,8 @@ import { type DockerBed, openDockerBed } from './docker-bed.ts';
 import { dockerChaos } from './docker-chaos.ts';
 import { DockerPlan } from './docker-plan.ts';
 import { DockerUser } from './docker-user.ts';
-import { History, Violation } from './history.ts';
+import { endForgottenContainers } from './forgotten-containers.ts';
+import { forgotten, History, Violation } from './history.ts';
 import { Lives } from './lives.ts';
 import { Model } from './model.ts';
 import { QuietPoints } from './quiet-point.ts';
@@ -58,7 +59,12 @@ async function run(course: Course): Promise<{ readonly quiet: QuietPoints; reado
   const { settings, random, roster, bed, scene, liveRestore } = course;
   const { signal } = scene;
   const outages = new Lives();
-  const quiet = new QuietPoints(scene, bed, settings.isChaos ? 'at least' : 'anonymous');
+  const tidy = async (): Promise<void> => {
+    scene.history.count(forgotten, await endForgottenContainers(bed.docker));
+  };
+  const quiet = settings.isChaos
+    ? new QuietPoints(scene, bed, 'at least', tidy)
+    : new QuietPoints(scene, bed, 'anonymous');
   const setup = new DockerActor(scene, bed.docker, 'setup', outages);
   for (const volume of roster.shared) await setup.create(volume);
   await quiet.check(false);
@@ -90,10 +96,11 @@ async function run(course: Course): Promise<{ readonly quiet: QuietPoints; reado
         () =>
           actor.leave(own),
     ),
-    writer && (() => writer.revive()),
+    writer && revive,
   );
   await writer?.end();
-  await setup.leave(roster.shared);
+  for (const { actor, own } of users) await actor.leave(own, true);
+  await setup.leave(roster.all, true);
   await quiet.check(false);
   await bed.docker.dockerd.stop();
   await checkEnd(scene, bed);

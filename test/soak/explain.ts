@@ -1,11 +1,14 @@
 /** A violation with all that is needed to understand it, and to see it again. */
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { messageOf } from '../../common/fault.ts';
 import type { Surroundings } from './bed.ts';
 import { getJson } from './get-json.ts';
 import { type History, killsOf, Violation } from './history.ts';
+import { holdersOf } from './holders.ts';
 import { PluginDoor } from './plugin-door.ts';
 import type { Program } from './program.ts';
+import { dockvols } from './reality.ts';
 import { textOf } from './verdict.ts';
 
 const logLines = 14;
@@ -21,6 +24,8 @@ export async function explained(reason: unknown, seed: string, history: History,
           'last operations:',
           ...history.of(volume),
           ...(await saidNow(volume, around)),
+          'mounted by:',
+          ...(await holdersOf(extentOf(volume, around.places.folder))),
           'on the wire:',
           ...around.link.traceOf(volume),
         ];
@@ -32,6 +37,11 @@ export async function explained(reason: unknown, seed: string, history: History,
     ...(await Promise.all(logs)).flat(),
   ];
   return new Violation(volume, text.join('\n'));
+}
+
+function extentOf(volume: string, folder: string): string {
+  const place = volume.lastIndexOf('@');
+  return join(dockvols(folder, volume.slice(place + 1)), `${volume.slice(0, place)}-flat.vmdk`);
 }
 
 async function saidNow(volume: string, around: Surroundings): Promise<readonly string[]> {

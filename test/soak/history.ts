@@ -2,6 +2,7 @@
 const kept = 40;
 /** How the counts of kills begin. */
 export const killsOf = 'kills of ';
+export const forgotten = 'containers that a killed dockerd forgot';
 
 /** Something that must never be was seen. */
 export class Violation extends Error {

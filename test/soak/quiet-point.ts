@@ -31,6 +31,7 @@ export class QuietPoints {
   readonly #scene: Scene;
   readonly #around: Surroundings;
   readonly #ids: IdsKnown;
+  readonly #tidy: (() => Promise<void>) | undefined;
   readonly #first = new Map<string, ProcessState>();
   readonly #most = new Map<string, ProcessState>();
   #held = 0;
@@ -38,8 +39,10 @@ export class QuietPoints {
   /**
    * @param ids anonymous when dockerd chooses them: then only their number is known; at least as many when dockerd or the
    * plugin is killed: what is then never unmounted counts until nobody uses the volume any more
+   * @param tidy what others than the product must do before it can come to rest; called with each look
    */
-  constructor(scene: Scene, around: Surroundings, ids: IdsKnown) {
+  constructor(scene: Scene, around: Surroundings, ids: IdsKnown, tidy?: () => Promise<void>) {
+    this.#tidy = tidy;
     this.#scene = scene;
     this.#ids = ids;
     this.#around = around;
@@ -66,6 +69,7 @@ export class QuietPoints {
         break;
       }
       if (reality) await this.#undoCrossed(reality, door, performance.now() - began > undoMs);
+      await this.#tidy?.();
       await pause(lookMs, limit.signal).catch(() => {
         this.#scene.signal.throwIfAborted();
         throw violationOf(found ?? [{ volume: undefined, text: 'what is on disk never stood still' }]);

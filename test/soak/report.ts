@@ -1,5 +1,5 @@
 /** What a storm that found no violation tells. Pure: no I/O. */
-import { type History, killsOf } from './history.ts';
+import { forgotten, type History, killsOf } from './history.ts';
 import type { HostileLink } from './link/hostile-link.ts';
 import type { ProcessState } from './program.ts';
 import type { Settings } from './settings.ts';
@@ -31,6 +31,8 @@ const others = [
   'answered as the client hung up',
   'hung up in time',
   'answers that a kill took',
+  'dockerd with live-restore',
+  forgotten,
   'recorded as the plugin was killed, and their clients hung up',
 ];
 
