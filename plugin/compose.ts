@@ -126,6 +126,7 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
     mountPoints,
     logger,
     onStuck: (disk) => held.hold(disk),
+    onGone: (name) => held.drop(name),
     releaseMs: config.releaseTimeoutMs,
     prepareMs: config.prepareTimeoutMs,
   });

@@ -27,6 +27,8 @@ export interface MounterParts {
   readonly logger: Logger;
   /** Takes note of a disk that a failed way up could not give back. */
   readonly onStuck: (disk: HeldDisk) => void;
+  /** Takes note of a disk that a failed way up gave back: what was known of it holds no longer. */
+  readonly onGone: (name: FullName) => void;
   /** Time limit of a way down, in milliseconds. */
   readonly releaseMs: number;
   /** Time limit of making a disk ready (mkfs, a clone's new identity), in milliseconds. */
@@ -58,35 +60,14 @@ export class DiskMounter {
   /**
    * Attaches and mounts at `path`. A disk that this guest holds already is taken as it is. A read-only volume that has
    * still to be made ready is mounted writable once, out of Docker's sight, and then attached again read-only.
+   * @param known the disk as this guest held it before, when it did
    */
-  async mount(name: FullName, path: string, signal: AbortSignal): Promise<MountedDisk> {
-    const first = await this.#prepared(name, signal);
+  async mount(name: FullName, path: string, signal: AbortSignal, known?: HeldDisk): Promise<MountedDisk> {
+    const first = await this.#prepared(name, known, signal);
     const mounted = await this.#mountAt(first, path, signal);
     if (first.reply.isReadOnly || first.reply.volume.access !== 'read-only') return mounted;
     await this.release(mounted);
-    return this.#mountAt(await this.#prepared(name, signal), path, signal);
-  }
-
-  /** Attaches and gives the device; for recovery, which looks at what is mounted before it decides. */
-  async attach(
-    name: FullName,
-    signal: AbortSignal,
-  ): Promise<{ readonly disk: HeldDisk; readonly reply: Reply<'attach'> }> {
-    using expected = this.#parts.devices.expect();
-    const reply = await this.#askToAttach(name, signal);
-    const disk = {
-      name,
-      path: undefined,
-      isReadOnly: reply.isReadOnly,
-      isFormatted: false,
-      fstype: reply.volume.fstype,
-    };
-    try {
-      return { disk: { ...disk, devicePath: await expected.find(reply.device, signal) }, reply };
-    } catch (error) {
-      await this.#giveBack({ ...disk, devicePath: '' });
-      throw error;
-    }
+    return this.#mountAt(await this.#prepared(name, mounted, signal), path, signal);
   }
 
   /**
@@ -123,6 +104,7 @@ export class DiskMounter {
       left = await this.unmount(disk);
       if (left.devicePath === '') await this.#detach(left);
       else await this.detach(left);
+      this.#parts.onGone(disk.name);
     } catch (error) {
       if (left.devicePath !== '') this.#parts.onStuck({ ...left, isStuck: true });
       throw error;
@@ -150,8 +132,8 @@ export class DiskMounter {
     return { ...disk, path };
   }
 
-  async #prepared(name: FullName, signal: AbortSignal): Promise<PreparedDisk> {
-    const { disk, reply } = await this.attach(name, signal);
+  async #prepared(name: FullName, known: HeldDisk | undefined, signal: AbortSignal): Promise<PreparedDisk> {
+    const { disk, reply } = await this.#attach(name, known, signal);
     let held = disk;
     await using undo = new Undo();
     undo.add(() => this.#giveBack(held));
@@ -170,9 +152,9 @@ export class DiskMounter {
     const { fileSystems, logger } = this.#parts;
     const known = {
       fullName: disk.name,
-      fstype: reply.volume.fstype,
-      isFormatted: reply.isFormatted,
-      isFreshClone: reply.isFreshClone,
+      fstype: disk.fstype,
+      isFormatted: reply.isFormatted || disk.isFormatted,
+      isFreshClone: reply.isFreshClone && !disk.isFormatted,
       allocatedBytes: reply.volume.allocatedBytes,
     };
     const signature = needsProbe(known) ? await fileSystems.signature(disk.devicePath, signal) : undefined;
@@ -194,21 +176,24 @@ export class DiskMounter {
   }
 
   /** An attach whose outcome is not known is taken back: nobody could tell later that the disk is here. */
-  async #askToAttach(name: FullName, signal: AbortSignal): Promise<Reply<'attach'>> {
+  async #attach(
+    name: FullName,
+    known: HeldDisk | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly disk: HeldDisk; readonly reply: Reply<'attach'> }> {
+    // What was found out before, and could not be told yet, is true of the disk also when this comes to nothing.
+    const { isFormatted = false, fstype } = known ?? {};
+    const unseen: HeldDisk = { name, devicePath: '', path: undefined, isReadOnly: false, isFormatted, fstype };
+    using expected = this.#parts.devices.expect();
+    let wasAnswered = false;
     try {
-      return await this.#parts.host.call('attach', { name }, signal);
+      const reply = await this.#parts.host.call('attach', { name }, signal);
+      wasAnswered = true;
+      const devicePath = await expected.find(reply.device, signal);
+      const disk = { ...unseen, devicePath, isReadOnly: reply.isReadOnly, fstype: fstype ?? reply.volume.fstype };
+      return { disk, reply };
     } catch (error) {
-      const kind = faultOf(error).class;
-      if (kind === 'unsure' || kind === 'cancelled') {
-        await this.#detach({
-          name,
-          devicePath: '',
-          path: undefined,
-          isReadOnly: false,
-          isFormatted: false,
-          fstype: undefined,
-        });
-      }
+      if (wasAnswered || ['unsure', 'cancelled'].includes(faultOf(error).class)) await this.#giveBack(unseen);
       throw error;
     }
   }

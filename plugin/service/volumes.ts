@@ -187,7 +187,7 @@ export class Volumes implements VolumeOperations {
     const known = held.get(name);
     if (known?.disk.isStuck) await letGo(known.disk, this.#parts);
     else if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
-    const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal);
+    const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal, held.get(name)?.disk);
     held.hold(disk);
     return { disk, path: disk.path };
   }

@@ -1,5 +1,6 @@
 /** The plugin's service layer on a fake guest, with its view read. */
 import { KeyedLock } from '../../../common/keyed-lock.ts';
+import type { FullName } from '../../../common/names.ts';
 import { silentLogger } from '../../../common/logging.ts';
 import type { Reply } from '../../../native/channel/contract.ts';
 import { HeldVolumes } from '../../../plugin/service/held-volumes.ts';
@@ -51,9 +52,10 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
     view.forgetRow(name);
   });
   const host = notedHost(guest.host, view);
+  const onGone = (name: FullName): void => held.drop(name);
   const onStuck = (disk: HeldDisk): void => held.hold(disk);
   const times = { releaseMs: longMs, prepareMs: longMs };
-  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, onStuck, ...times });
+  const mounter = new DiskMounter({ host, devices, fileSystems, mountPoints, logger, onStuck, onGone, ...times });
   const locks = new KeyedLock();
   const transitions = new Transitions(locks, logger);
   const usage = new Usage({ holders, containers, view });

@@ -127,3 +127,36 @@ test('recovery: a volume that is unmounted while a later session begins is no pr
   await unmounting;
   t.deepEqual(await recovering, []);
 });
+
+test('recovery: what was found out of a disk is told when it goes, also through a failed detach and a given-up Mount', async (t) => {
+  const guest = new FakeGuest();
+  guest.addVolume('a@local');
+  const { volumes, held, idle } = await startPlugin(guest);
+  await volumes.mount('a', 'x', patient);
+  guest.failNext('detach', 'request lost');
+  await t.throwsAsync(volumes.unmount('a', 'x'));
+  guest.failNext('attach', 'reply lost');
+  await t.throwsAsync(volumes.mount('a', 'y', patient));
+  await idle();
+  const disk = guest.disks.get('a@local');
+  t.false(disk?.isAttached);
+  t.true(disk?.isFormattedInCatalog);
+  t.deepEqual([...held.values()], [], 'another disk of this name must not inherit it');
+});
+
+test('recovery: an attached disk is not made ready again after a failed detach', async (t) => {
+  const guest = new FakeGuest();
+  guest.addVolume('a@local');
+  const steps: string[] = [];
+  const { volumes } = await startPlugin(guest);
+  await volumes.mount('a', 'x', patient);
+  guest.failNext('detach', 'request lost');
+  await t.throwsAsync(volumes.unmount('a', 'x'));
+  const signature = guest.fileSystems.signature.bind(guest.fileSystems);
+  Object.assign(guest.fileSystems, {
+    signature: (...args: Parameters<typeof signature>) => (steps.push('probe'), signature(...args)),
+  });
+  await volumes.mount('a', 'y', patient);
+  t.deepEqual(steps, []);
+  t.deepEqual(guest.violations, []);
+});
