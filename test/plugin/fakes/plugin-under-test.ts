@@ -28,7 +28,7 @@ export interface PluginUnderTest {
   /** What time it is, in milliseconds, for the sweeper. */
   readonly clock: { nowMs: number };
   /** Resolves when no transition runs or waits. */
-  idle(): Promise<void>;
+  readonly idle: () => Promise<void>;
   /** Begins a new session with the service, and waits until all is in step with it. */
   recover(): Promise<readonly string[]>;
   /** Brings into step what the session says, with the view as it is. */
