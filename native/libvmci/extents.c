@@ -5,6 +5,9 @@
  * caller can report progress and stop between two calls, and has that piece written back before it returns, so that
  * a journal's commit for another file never has to wait for much of this one. Durable it is only after the caller's
  * flush. The calling thread has its own priority again when a call returns.
+ *
+ * What is written goes past the page cache where the file system can do that: through it, each byte would be copied
+ * once more, into pages that others read from until then.
  */
 #include "vmci.h"
 
@@ -24,15 +27,41 @@ enum {
     BUFFER_BYTES = 1024 * 1024,
     /* A file of many tiny extents must not make one call long. */
     EXTENTS_PER_CALL = 4096,
+    /* Of addresses, offsets and lengths past the page cache; no disk wants more than a page, open(2) "O_DIRECT". */
+    ALIGNMENT = 4096,
     NEW_FILE_MODE = 0600,
     LOWEST_NICE = 19,
 };
 
-struct copy {
-    int source, destination;
-    bool is_plain; /* the kernel refuses to copy between these two */
-    char *buffer;
+/* Never written to. */
+static _Alignas(ALIGNMENT) char zeros[BUFFER_BYTES];
+
+/* A file that much is written to. */
+struct sink {
+    int file;
+    int direct; /* the same one past the page cache; -1 where that cannot be */
 };
+
+struct copy {
+    int source;
+    struct sink sink;
+    char *buffer; /* aligned; NULL until something is copied */
+};
+
+static int open_sink(struct sink *sink, const char *path, int creation)
+{
+    sink->direct = -1;
+    sink->file = open(path, O_WRONLY | O_CLOEXEC | creation, NEW_FILE_MODE);
+    if (sink->file < 0) return -errno;
+    sink->direct = open(path, O_WRONLY | O_CLOEXEC | O_DIRECT);
+    return 0;
+}
+
+static void close_sink(struct sink *sink)
+{
+    if (sink->direct >= 0) (void)close(sink->direct);
+    (void)close(sink->file);
+}
 
 /* On Linux a nice value belongs to a thread. Lowered only where the kernel lets us raise it again. Returns what to go
  * back to. */
@@ -82,11 +111,24 @@ int64_t vmci_reflink(const char *source, const char *destination)
     return result;
 }
 
-static int write_all(int file, const char *bytes, size_t length, off_t offset)
+static size_t direct_part(const struct sink *sink, const char *bytes, size_t length, off_t offset)
+{
+    if (sink->direct < 0 || ((uintptr_t)bytes | (uint64_t)offset) % ALIGNMENT != 0) return 0;
+    return length - length % ALIGNMENT;
+}
+
+static int write_all(struct sink *sink, const char *bytes, size_t length, off_t offset)
 {
     while (length > 0) {
-        ssize_t count = pwrite(file, bytes, length, offset);
+        size_t direct = direct_part(sink, bytes, length, offset);
+        ssize_t count = direct > 0 ? pwrite(sink->direct, bytes, direct, offset) : pwrite(sink->file, bytes, length, offset);
         if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EINVAL && direct > 0) {
+            /* Some file systems open it and then cannot. */
+            (void)close(sink->direct);
+            sink->direct = -1;
+            continue;
+        }
         if (count < 0) return -errno;
         bytes += count;
         offset += count;
@@ -95,30 +137,16 @@ static int write_all(int file, const char *bytes, size_t length, off_t offset)
     return 0;
 }
 
-static bool is_refusal(int error)
-{
-    return error == EXDEV || error == ENOSYS || error == EINVAL || error == EOPNOTSUPP;
-}
-
 /* Copies some bytes at `offset` and returns how many, or -errno. */
 static int64_t copy_some(struct copy *copy, off_t offset, size_t length)
 {
-    if (!copy->is_plain) {
-        off_t from = offset, to = offset;
-        ssize_t count = copy_file_range(copy->source, &from, copy->destination, &to, length, 0);
-        if (count > 0) return count;
-        if (count < 0 && errno == EINTR) return 0;
-        if (count < 0 && !is_refusal(errno)) return -errno;
-        /* Some file systems answer 0 where they cannot. */
-        copy->is_plain = true;
-    }
-    if (copy->buffer == NULL) copy->buffer = malloc(BUFFER_BYTES);
+    if (copy->buffer == NULL) copy->buffer = aligned_alloc(ALIGNMENT, BUFFER_BYTES);
     if (copy->buffer == NULL) return -ENOMEM;
     ssize_t count = pread(copy->source, copy->buffer, length < BUFFER_BYTES ? length : BUFFER_BYTES, offset);
     if (count < 0) return errno == EINTR ? 0 : -errno;
     /* The source became shorter while we read it: what we have is no copy of anything. */
     if (count == 0) return -EIO;
-    int error = write_all(copy->destination, copy->buffer, (size_t)count, offset);
+    int error = write_all(&copy->sink, copy->buffer, (size_t)count, offset);
     return error < 0 ? error : (int64_t)count;
 }
 
@@ -164,10 +192,10 @@ static int64_t copy_between(struct copy *copy, off_t offset, uint64_t max_bytes,
     if (fstat(copy->source, &status) < 0) return -errno;
     progress->size_bytes = (uint64_t)status.st_size;
     /* The length first: a hole at the end is then there already. */
-    if (offset == 0 && ftruncate(copy->destination, status.st_size) < 0) return -errno;
+    if (offset == 0 && ftruncate(copy->sink.file, status.st_size) < 0) return -errno;
     int64_t result = copy_piece(copy, offset, max_bytes, progress);
     free(copy->buffer);
-    int error = result < 0 ? 0 : write_back(copy->destination, (uint64_t)offset, progress->next_offset - (uint64_t)offset);
+    int error = result < 0 ? 0 : write_back(copy->sink.file, (uint64_t)offset, progress->next_offset - (uint64_t)offset);
     return error < 0 ? error : result;
 }
 
@@ -178,13 +206,12 @@ int64_t vmci_copy_extents(const char *source, const char *destination, uint64_t 
     struct copy copy = {.source = open(source, O_RDONLY | O_CLOEXEC)};
     if (copy.source < 0) return -errno;
     int creation = from_offset == 0 ? O_CREAT | O_TRUNC : 0;
-    copy.destination = open(destination, O_WRONLY | O_CLOEXEC | creation, NEW_FILE_MODE);
-    int64_t result = -errno;
-    if (copy.destination >= 0) {
+    int64_t result = open_sink(&copy.sink, destination, creation);
+    if (result == 0) {
         int before = lower_priority();
         result = copy_between(&copy, (off_t)from_offset, max_bytes, progress);
         restore_priority(before);
-        (void)close(copy.destination);
+        close_sink(&copy.sink);
     }
     (void)close(copy.source);
     return result;
@@ -195,9 +222,9 @@ static bool is_zero(const char *bytes, size_t length)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-static int copy_through(int from, int to, uint64_t offset, uint64_t length, bool writes_zeros)
+static int copy_through(int from, struct sink *to, uint64_t offset, uint64_t length, bool writes_zeros)
 {
-    char *buffer = malloc(BUFFER_BYTES);
+    char *buffer = aligned_alloc(ALIGNMENT, BUFFER_BYTES);
     int error = buffer == NULL ? -ENOMEM : 0;
     uint64_t end = offset + length;
     for (uint64_t place = offset; error == 0 && place < end;) {
@@ -210,7 +237,7 @@ static int copy_through(int from, int to, uint64_t offset, uint64_t length, bool
         if (count > 0) place += (uint64_t)count;
     }
     free(buffer);
-    return error < 0 ? error : write_back(to, offset, length);
+    return error < 0 ? error : write_back(to->file, offset, length);
 }
 
 int64_t vmci_copy_all(const char *source, const char *destination, uint64_t offset, uint64_t length,
@@ -218,38 +245,37 @@ int64_t vmci_copy_all(const char *source, const char *destination, uint64_t offs
 {
     int from = open(source, O_RDONLY | O_CLOEXEC);
     if (from < 0) return -errno;
-    int to = open(destination, O_WRONLY | O_CLOEXEC);
-    int64_t result = -errno;
-    if (to >= 0) {
+    struct sink to;
+    int64_t result = open_sink(&to, destination, 0);
+    if (result == 0) {
         int before = lower_priority();
-        result = copy_through(from, to, offset, length, writes_zeros != 0);
+        result = copy_through(from, &to, offset, length, writes_zeros != 0);
         restore_priority(before);
-        (void)close(to);
+        close_sink(&to);
     }
     (void)close(from);
     return result;
 }
 
-static int fill(int file, uint64_t offset, uint64_t length)
+static int fill(struct sink *sink, uint64_t offset, uint64_t length)
 {
-    char *zeros = calloc(1, BUFFER_BYTES);
-    int error = zeros == NULL ? -ENOMEM : 0;
+    int error = 0;
     for (uint64_t done = 0; error == 0 && done < length;) {
         size_t count = length - done < BUFFER_BYTES ? (size_t)(length - done) : BUFFER_BYTES;
-        error = write_all(file, zeros, count, (off_t)(offset + done));
+        error = write_all(sink, zeros, count, (off_t)(offset + done));
         done += count;
     }
-    free(zeros);
-    return error < 0 ? error : write_back(file, offset, length);
+    return error < 0 ? error : write_back(sink->file, offset, length);
 }
 
 int64_t vmci_write_zeros(const char *path, uint64_t offset, uint64_t length)
 {
-    int file = open(path, O_WRONLY | O_CLOEXEC);
-    if (file < 0) return -errno;
+    struct sink sink;
+    int error = open_sink(&sink, path, 0);
+    if (error < 0) return error;
     int before = lower_priority();
-    int error = fill(file, offset, length);
+    error = fill(&sink, offset, length);
     restore_priority(before);
-    (void)close(file);
+    close_sink(&sink);
     return error;
 }

@@ -105,7 +105,7 @@ export class Load implements AsyncDisposable {
     await pause(20, this.#request.signal);
   }
 
-  /** Half of them share the kernel's copy, half are written out. */
+  /** Half of them copy what is data, half write all out. */
   async #clone(client: DriverClient, place: number): Promise<void> {
     const diskformat = place % 2 === 0 ? 'thin' : 'eagerzeroedthick';
     const options = { 'clone-from': this.#request.source, diskformat };

@@ -1,7 +1,7 @@
 import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import fc from 'fast-check';
-import { allocate, copyDataExtents, type Progress, reflink, writeZeros } from '../../native/file-extents.ts';
+import { allocate, copyBytes, copyDataExtents, type Progress, reflink, writeZeros } from '../../native/file-extents.ts';
 import { type Scratch, run, scratch } from './support/scratch.ts';
 
 const mebibyte = 1024 * 1024;
@@ -170,6 +170,20 @@ test('zeros: they are written for real, over what was there', async (t) => {
     seen.map(({ doneBytes }) => doneBytes),
     [16 * mebibyte, 20 * mebibyte],
   );
+});
+
+test('bulk: what is copied or zeroed takes no room in the page cache from those who read', async (t) => {
+  const place = await scratch(t);
+  const cachedPages = (path: string): Promise<string> => run('fincore', '--noheadings', '--output', 'PAGES', path);
+  const source = place.path('source');
+  await writeFile(source, Buffer.alloc(20 * mebibyte, 'data'));
+  await copyDataExtents(source, place.path('thin'), {}, never);
+  t.is((await cachedPages(place.path('thin'))).trim(), '0');
+  await writeFile(place.path('thick'), '');
+  await writeZeros(place.path('thick'), 20 * mebibyte, {}, never);
+  t.is((await cachedPages(place.path('thick'))).trim(), '0');
+  await copyBytes(source, place.path('thick'), 20 * mebibyte, { writesZeros: false }, never);
+  t.is((await cachedPages(place.path('thick'))).trim(), '0');
 });
 
 test('zeros: writing stops between two pieces when it is aborted', async (t) => {

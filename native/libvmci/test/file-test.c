@@ -1,15 +1,30 @@
 /* Extents of files: copied, shared, reserved, zeroed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tap.h"
 #include "vmci.h"
 
 enum { MIB = 1024 * 1024 };
+
+static bool refuses_direct;
+
+/* Stands in for the C library's: a file system that opens a file past the page cache and then refuses to write so can't
+ * be had here. */
+ssize_t pwrite(int file, const void *bytes, size_t length, off_t offset)
+{
+    if (refuses_direct && (fcntl(file, F_GETFL) & O_DIRECT) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, file, bytes, length, offset);
+}
 
 static void put(const char *path, const char *text, off_t offset)
 {
@@ -46,7 +61,7 @@ static void copies_in_pieces(void)
     EXPECT(vmci_copy_extents(tap_path("missing"), copy, 0, 1, &progress), -ENOENT);
 }
 
-/* Where the kernel refuses to copy between two files, the bytes go through a buffer. */
+/* A source that tells nothing of its holes, and another file system. */
 static void copies_across(void)
 {
     const char *source = "/proc/self/cmdline", *copy = tap_path("across");
@@ -75,6 +90,17 @@ static void reserves_and_zeroes(void)
     EXPECT(vmci_write_zeros(tap_path("missing"), 0, MIB), -ENOENT);
 }
 
+static void writes_though_refused(void)
+{
+    const char *source = tap_file("refused-source", 3 * MIB + 5), *copy = tap_path("refused-copy");
+    put(source, "text", 2 * MIB);
+    struct vmci_copy_progress progress;
+    refuses_direct = true;
+    EXPECT(vmci_copy_extents(source, copy, 0, 16 * MIB, &progress), 1);
+    refuses_direct = false;
+    tap_command("cmp %s %s", source, copy);
+}
+
 static void shares_where_it_can(void)
 {
     const char *source = tap_file("shared-source", MIB), *copy = "/dev/shm/libvmci-shared";
@@ -89,5 +115,6 @@ void file_tests(void)
     tap_run("a copy in pieces has its source's bytes and no more blocks", copies_in_pieces);
     tap_run("a copy between file systems has its source's bytes", copies_across);
     tap_run("a file is reserved, and zeroed for real", reserves_and_zeroes);
+    tap_run("what may not go past the page cache goes through it", writes_though_refused);
     tap_run("a reflink between two file systems is refused", shares_where_it_can);
 }
