@@ -31,11 +31,12 @@ export interface PluginUnderTest {
   readonly idle: () => Promise<void>;
   /** Begins a new session with the service, and waits until all is in step with it. */
   recover(): Promise<readonly string[]>;
-  /** Brings into step what the session says, with the view as it is. */
-  recoverFrom(hello: Reply<'hello'>): Promise<readonly string[]>;
+  /** Brings into step what the session says, with the view as it is; the session lasts until `closed`. */
+  recoverFrom(hello: Reply<'hello'>, closed?: AbortSignal): Promise<readonly string[]>;
 }
 
 const longMs = 60_000;
+const patient = new AbortController().signal;
 
 export interface PluginOptions {
   /** What the plugin believes of its service. */
@@ -90,7 +91,7 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
   const session = (): Session => ({
     hello: guest.hello(),
     call: (...args) => guest.host.call(...args),
-    closed: new AbortController().signal,
+    closed: patient,
   });
   keeper.begin(session());
   await keeper.settled();
@@ -102,9 +103,9 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
     keeper,
     sweeper,
     clock,
-    idle: () => transitions.idle(new AbortController().signal),
-    recoverFrom: async (hello) => [
-      ...(await recover({ ...session(), hello }, undefined, { ...shared, volumeMs: longMs })).values(),
+    idle: () => transitions.idle(patient),
+    recoverFrom: async (hello, closed = patient) => [
+      ...(await recover({ ...session(), hello, closed }, undefined, { ...shared, volumeMs: longMs })).values(),
     ],
     recover: async () => {
       keeper.begin(session());

@@ -160,3 +160,17 @@ test('recovery: an attached disk is not made ready again after a failed detach',
   t.deepEqual(steps, []);
   t.deepEqual(guest.violations, []);
 });
+
+test('recovery: after the end of its session it touches nothing, since what it knows may be old by then', async (t) => {
+  const guest = new FakeGuest();
+  guest.addVolume('a@local');
+  const plugin = await startPlugin(guest);
+  await plugin.volumes.mount('a', 'x', patient);
+  guest.failNext('detach', 'request lost');
+  await t.throwsAsync(plugin.volumes.unmount('a', 'x'));
+  guest.commandsSent.length = 0;
+  t.deepEqual(await plugin.recoverFrom(guest.hello(), AbortSignal.abort()), []);
+  t.deepEqual(guest.commandsSent, []);
+  t.deepEqual(await plugin.recoverFrom(guest.hello()), []);
+  t.deepEqual(guest.commandsSent, ['detach']);
+});
