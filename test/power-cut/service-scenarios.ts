@@ -57,58 +57,50 @@ async function withUsed(commands: Commands, world: World, name: string): Promise
   await commands.detach(name, { isFormatted: true });
 }
 
-function creating(diskformat: Diskformat): Scenario {
-  const act = (commands: Commands): Promise<unknown> => commands.create('db', { ...small, diskformat });
+/** One change, beside the bystander. @param prepare what is there already when the power may be cut */
+function changing(
+  act: (commands: Commands) => Promise<unknown>,
+  prepare?: (commands: Commands, world: World) => Promise<unknown>,
+): Scenario {
   return {
     async perform(world) {
       const commands = await withBystander(world);
+      await prepare?.(commands, world);
       world.mark();
       await act(commands);
       world.mark();
     },
     repeat: act,
   };
+}
+
+function creating(diskformat: Diskformat): Scenario {
+  return changing((commands) => commands.create('db', { ...small, diskformat }));
 }
 
 function cloning(diskformat: Diskformat, sharesBlocks: boolean): Scenario {
-  const act = (commands: Commands): Promise<unknown> => commands.clone('db', 'keep', { diskformat });
-  return {
-    async perform(world) {
-      const commands = await withBystander(world);
-      world.mark();
-      await act(commands);
-      world.mark();
-    },
-    repeat: act,
-    sharesBlocks,
-  };
+  return { ...changing((commands) => commands.clone('db', 'keep', { diskformat })), sharesBlocks };
 }
 
+const detach = (commands: Commands): Promise<unknown> => commands.detach('db', { isFormatted: true });
+
 const detaching: Scenario = {
-  async perform(world) {
-    const commands = await withBystander(world);
+  ...changing(detach, async (commands) => {
     await commands.create('db', small);
     await commands.attach('db');
-    world.mark();
-    await commands.detach('db', { isFormatted: true });
-    world.mark();
-  },
+  }),
   async repeat(commands) {
     await commands.attach('db');
-    await commands.detach('db', { isFormatted: true });
+    await detach(commands);
   },
   attachable: 'db',
 };
 
 const removing: Scenario = {
-  async perform(world) {
-    const commands = await withBystander(world);
-    await withUsed(commands, world, 'db');
-    world.mark();
-    await commands.remove('db');
-    world.mark();
-  },
-  repeat: (commands) => commands.remove('db'),
+  ...changing(
+    (commands) => commands.remove('db'),
+    (commands, world) => withUsed(commands, world, 'db'),
+  ),
   attachable: 'db',
 };
 

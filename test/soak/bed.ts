@@ -33,92 +33,63 @@ export interface Surroundings {
   readonly mounts: () => Promise<readonly string[]>;
 }
 
-export class StormBed implements Surroundings, AsyncDisposable {
-  readonly service: Program;
-  readonly plugin: Program;
-  readonly link: HostileLink;
-  readonly places: ServicePlaces;
+/** Both programs run when it resolves. */
+export async function openStormBed(random: Random): Promise<Surroundings & AsyncDisposable> {
+  if (process.getuid?.() !== 0) throw new Error('a storm mounts file systems: run it as root');
+  await using opening = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'vmdk-soak-'));
+  opening.defer(() => rm(folder, { recursive: true, force: true }));
+  opening.defer(() => detachLoopsBelow(folder));
+  const namespace = opening.use(await MountNamespace.open(join(folder, 'run')));
+  const anchor = opening.use(await Anchor.drop((command) => namespace.inside(command), join(folder, 'anchor.log')));
+  const [mountRoot, stateFolder] = [join(folder, 'mounts'), join(folder, 'state')];
+  for (const made of [mountRoot, stateFolder]) await mkdir(made);
+  const places = servicePlaces(folder);
+  const service = opening.use(await serviceProgram(places));
+  const link = opening.use(
+    await HostileLink.open({ path: linkPath(folder), target: places.vmSocket, random, meanFrames }),
+  );
+  const pluginPlaces = { folder, pluginSocket: join(folder, 'plugin.sock'), mountRoot, stateFolder };
+  const plugin = opening.use(pluginProgram(namespace, pluginPlaces));
+  await service.start();
+  await plugin.start();
+  const owned = opening.move();
+  return {
+    service,
+    plugin,
+    link,
+    places,
+    ...pluginPlaces,
+    rootFolder: anchor.rootFolder,
+    mounts: () => namespace.mounts(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+interface PluginPlaces {
+  readonly folder: string;
   readonly pluginSocket: string;
   readonly mountRoot: string;
-  readonly rootFolder: string;
   readonly stateFolder: string;
-  readonly #owned: AsyncDisposableStack;
-  readonly #namespace: MountNamespace;
+}
 
-  private constructor(
-    places: ServicePlaces,
-    namespace: MountNamespace,
-    parts: Pick<StormBed, 'link' | 'service' | 'rootFolder'>,
-    owned: AsyncDisposableStack,
-  ) {
-    this.places = places;
-    this.#namespace = namespace;
-    this.link = parts.link;
-    this.service = parts.service;
-    this.pluginSocket = join(places.folder, 'plugin.sock');
-    this.mountRoot = join(places.folder, 'mounts');
-    this.rootFolder = parts.rootFolder;
-    this.stateFolder = join(places.folder, 'state');
-    this.plugin = new Program({
-      name: 'vmdk-plugin',
-      launch: () => this.#launchPlugin(),
-      isReady: () => answers(this.pluginSocket, '/health'),
-    });
-    this.#owned = owned;
-  }
-
-  /** Both programs run when it resolves. */
-  static async open(random: Random): Promise<StormBed> {
-    if (process.getuid?.() !== 0) throw new Error('a storm mounts file systems: run it as root');
-    await using opening = new AsyncDisposableStack();
-    const folder = await mkdtemp(join(tmpdir(), 'vmdk-soak-'));
-    opening.defer(() => rm(folder, { recursive: true, force: true }));
-    opening.defer(() => detachLoopsBelow(folder));
-    const namespace = opening.use(await MountNamespace.open(join(folder, 'run')));
-    const anchor = opening.use(await Anchor.drop((command) => namespace.inside(command), join(folder, 'anchor.log')));
-    for (const name of ['mounts', 'state']) await mkdir(join(folder, name));
-    const places = servicePlaces(folder);
-    const service = opening.use(await serviceProgram(places));
-    const link = opening.use(
-      await HostileLink.open({ path: linkPath(folder), target: places.vmSocket, random, meanFrames }),
-    );
-    const bed = new StormBed(
-      places,
-      namespace,
-      { link, service, rootFolder: anchor.rootFolder },
-      new AsyncDisposableStack(),
-    );
-    opening.use(bed.plugin);
-    await service.start();
-    await bed.plugin.start();
-    bed.#owned.use(opening.move());
-    return bed;
-  }
-
-  mounts(): Promise<readonly string[]> {
-    return this.#namespace.mounts();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#owned.disposeAsync();
-  }
-
-  #launchPlugin(): Promise<Daemon> {
-    const { folder } = this.places;
-    const command = [
-      join(root, 'bin/vmdk-plugin'),
-      ...['--service', `unix://${linkPath(folder)}`, '--socket', this.pluginSocket],
-      // No process holds what these clients mount, so the plugin would in time take their references back.
-      ...['--sweep-grace-ms', String(60 * 60_000)],
-      ...['--mount-root', this.mountRoot, '--state-dir', this.stateFolder],
-    ] as const;
-    return Daemon.start({
-      name: 'vmdk-plugin',
-      command: this.#namespace.inside(command),
-      env: cleanEnvironment(),
-      logFile: join(folder, 'plugin.log'),
-    });
-  }
+function pluginProgram(
+  namespace: MountNamespace,
+  { folder, pluginSocket, mountRoot, stateFolder }: PluginPlaces,
+): Program {
+  const command = namespace.inside([
+    join(root, 'bin/vmdk-plugin'),
+    ...['--service', `unix://${linkPath(folder)}`, '--socket', pluginSocket],
+    // No process holds what these clients mount, so the plugin would in time take their references back.
+    ...['--sweep-grace-ms', String(60 * 60_000)],
+    ...['--mount-root', mountRoot, '--state-dir', stateFolder],
+  ]);
+  const logFile = join(folder, 'plugin.log');
+  return new Program({
+    name: 'vmdk-plugin',
+    launch: () => Daemon.start({ name: 'vmdk-plugin', command, env: cleanEnvironment(), logFile }),
+    isReady: () => answers(pluginSocket, '/health'),
+  });
 }
 
 export function linkPath(folder: string): string {

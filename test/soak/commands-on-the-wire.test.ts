@@ -1,6 +1,6 @@
 /** How many commands each of Docker's requests costs, counted on the wire between plugin and service (design §4). */
 import test, { type ExecutionContext } from 'ava';
-import { StormBed } from './bed.ts';
+import { openStormBed, type Surroundings } from './bed.ts';
 import { type Answer, PluginDoor } from './plugin-door.ts';
 import { Random } from './random.ts';
 
@@ -11,12 +11,12 @@ interface Counting extends AsyncDisposable {
 }
 
 /** Pings come from a timer, and belong to no request. */
-function commandsOf(bed: StormBed): ReadonlyMap<string, number> {
+function commandsOf(bed: Surroundings): ReadonlyMap<string, number> {
   return new Map([...bed.link.commandsSeen()].filter(([name]) => name !== 'ping'));
 }
 
 async function counting(t: ExecutionContext): Promise<Counting> {
-  const bed = await StormBed.open(new Random(t.title));
+  const bed = await openStormBed(new Random(t.title));
   const door = new PluginDoor(bed.pluginSocket, new AbortController().signal);
   return {
     door,

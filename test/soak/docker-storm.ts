@@ -11,13 +11,12 @@ import { DockerUser } from './docker-user.ts';
 import { endForgottenContainers } from './forgotten-containers.ts';
 import { forgotten, History, Violation } from './history.ts';
 import { Lives } from './lives.ts';
-import { Model } from './model.ts';
 import { QuietPoints } from './quiet-point.ts';
 import { Random } from './random.ts';
 import { type Account, accountOf } from './report.ts';
 import { type Roster, rosterOf } from './roster.ts';
-import { Rounds, watched } from './rounds.ts';
-import type { Scene } from './scene.ts';
+import { Rounds, takeAll, watched } from './rounds.ts';
+import { type Scene, sceneOf } from './scene.ts';
 import type { Settings } from './settings.ts';
 import { SteadyWriter } from './steady-writer.ts';
 import { checkEnd } from './storm.ts';
@@ -41,15 +40,7 @@ export async function dockerStorm(settings: Settings, signal: AbortSignal): Prom
   if (liveRestore) history.count('dockerd with live-restore');
   await using bed = await openDockerBed(random.fork('link'), { liveRestore, isChaos: settings.isChaos });
   return await watched(settings, { around: bed, history }, signal, async (inner) => {
-    const scene: Scene = {
-      model: new Model(roster),
-      history,
-      pluginSocket: bed.pluginSocket,
-      mountRoot: bed.mountRoot,
-      lives: new Lives(),
-      rootFolder: bed.rootFolder,
-      signal: inner,
-    };
+    const scene = sceneOf(roster, history, bed, inner);
     const { quiet, ms } = await run({ settings, random, roster, bed, scene, liveRestore });
     return accountOf({ settings, history, link: bed.link, sizes: quiet.most, ms });
   });
@@ -86,7 +77,7 @@ async function run(course: Course): Promise<{ readonly quiet: QuietPoints; reado
       users.map(
         ({ actor, plan }) =>
           () =>
-            takeAll(actor, plan, signal),
+            takeAll(actor, plan.next(stepsPerRound), signal),
       ),
     revive,
   );
@@ -124,11 +115,4 @@ async function checkContainers({ docker }: DockerBed, held: readonly string[]): 
   const names = (await docker.mustDocker(['ps', '--all', '--format', '{{.Names}}'])).split('\n');
   const left = names.filter((name) => name !== '' && !held.includes(name));
   if (left.length > 0) throw new Violation(undefined, `containers are left: ${left.join(', ')}`);
-}
-
-async function takeAll(actor: DockerActor, plan: DockerPlan, signal: AbortSignal): Promise<void> {
-  for (const step of plan.next(stepsPerRound)) {
-    signal.throwIfAborted();
-    await actor.take(step);
-  }
 }

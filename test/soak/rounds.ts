@@ -101,3 +101,15 @@ export function allOf(them: readonly Disposable[]): Disposable {
     },
   };
 }
+
+/** One after the other. */
+export async function takeAll<Step>(
+  actor: { take(step: Step): Promise<void> },
+  steps: readonly Step[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const step of steps) {
+    signal.throwIfAborted();
+    await actor.take(step);
+  }
+}

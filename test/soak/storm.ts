@@ -7,17 +7,15 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Actor } from './actor.ts';
 import { Chaos, pluginOf } from './chaos.ts';
-import { StormBed, type Surroundings } from './bed.ts';
+import { openStormBed, type Surroundings } from './bed.ts';
 import { History, Violation } from './history.ts';
-import { Lives } from './lives.ts';
-import { Model } from './model.ts';
 import { ClientPlan } from './plan.ts';
 import { QuietPoints } from './quiet-point.ts';
 import { Random } from './random.ts';
 import { type Account, accountOf } from './report.ts';
 import { type Roster, rosterOf, type VolumeId } from './roster.ts';
-import { allOf, Rounds, watched } from './rounds.ts';
-import type { Scene } from './scene.ts';
+import { allOf, Rounds, takeAll, watched } from './rounds.ts';
+import { type Scene, sceneOf } from './scene.ts';
 import type { Settings } from './settings.ts';
 import { Strikes } from './strikes.ts';
 
@@ -28,17 +26,9 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
   const random = new Random(settings.seed);
   const roster = rosterOf(settings.clients, settings.volumes);
   const history = new History();
-  await using bed = await StormBed.open(random.fork('link'));
+  await using bed = await openStormBed(random.fork('link'));
   return await watched(settings, { around: bed, history }, signal, async (inner) => {
-    const scene: Scene = {
-      model: new Model(roster),
-      history,
-      pluginSocket: bed.pluginSocket,
-      mountRoot: bed.mountRoot,
-      lives: new Lives(),
-      rootFolder: bed.rootFolder,
-      signal: inner,
-    };
+    const scene = sceneOf(roster, history, bed, inner);
     const quiet = new QuietPoints(scene, bed, 'named');
     await furnish(roster, scene);
     await quiet.check(false);
@@ -53,7 +43,7 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
       clients.map(
         ({ actor, plan }) =>
           () =>
-            takeAll(actor, plan, inner),
+            takeAll(actor, plan.next(stepsPerRound), inner),
       ),
     );
     await rounds.round(
@@ -84,13 +74,6 @@ function chaosOf(around: Surroundings, scene: Scene, random: Random): Chaos<Kill
 }
 
 type Killed = 'plugin' | 'service';
-
-async function takeAll(actor: Actor, plan: ClientPlan, signal: AbortSignal): Promise<void> {
-  for (const step of plan.next(stepsPerRound)) {
-    signal.throwIfAborted();
-    await actor.take(step);
-  }
-}
 
 /** What all clients share is there before the first of them. */
 async function furnish({ shared, contended, golden }: Roster, scene: Scene): Promise<void> {
