@@ -9,7 +9,7 @@ import { type History, killsOf, Violation } from './history.ts';
 import type { Surroundings } from './bed.ts';
 import type { Scene } from './scene.ts';
 import type { Lives } from './lives.ts';
-import type { Blow, Strikes } from './strikes.ts';
+import type { Blow, Schedule } from './strikes.ts';
 
 /** From the moment in which all that it needs is there. */
 const backMs = 60_000;
@@ -29,7 +29,7 @@ export interface Victim {
 
 export interface ChaosParts<V extends string> {
   readonly victims: Readonly<Record<V, Victim>>;
-  readonly strikes: Strikes<V>;
+  readonly strikes: Schedule<V>;
   readonly history: History;
   readonly signal: AbortSignal;
   /** What must be true after each strike. */

@@ -17,12 +17,15 @@ import { type Roster, rosterOf, type VolumeId } from './roster.ts';
 import { allOf, Rounds, takeAll, watched } from './rounds.ts';
 import { type Scene, sceneOf } from './scene.ts';
 import type { Settings } from './settings.ts';
-import { Strikes } from './strikes.ts';
+import { type Schedule, Strikes } from './strikes.ts';
 
 const stepsPerRound = 12;
 const goldenFiles = 3;
 
-export async function storm(settings: Settings, signal: AbortSignal): Promise<Account> {
+export type Killed = 'plugin' | 'service';
+
+/** @param strikes who is killed when, if anybody; left out, that is random */
+export async function storm(settings: Settings, signal: AbortSignal, strikes?: Schedule<Killed>): Promise<Account> {
   const random = new Random(settings.seed);
   const roster = rosterOf(settings.clients, settings.volumes);
   const history = new History();
@@ -32,7 +35,7 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
     const quiet = new QuietPoints(scene, bed, 'named');
     await furnish(roster, scene);
     await quiet.check(false);
-    const chaos = settings.isChaos ? chaosOf(bed, scene, random.fork('chaos')) : undefined;
+    const chaos = settings.isChaos ? chaosOf(bed, scene, strikes ?? randomStrikes(random.fork('chaos'))) : undefined;
     const rounds = new Rounds(settings, bed, quiet, inner, chaos);
     const clients = roster.own.map((own, index) => ({
       actor: new Actor(scene, `client${index}`, own),
@@ -61,19 +64,15 @@ export async function storm(settings: Settings, signal: AbortSignal): Promise<Ac
 }
 
 /** Plugin and service, alone and together. */
-function chaosOf(around: Surroundings, scene: Scene, random: Random): Chaos<Killed> {
-  const { history, signal } = scene;
+function randomStrikes(random: Random): Schedule<Killed> {
   const targets = { plugin: ['plugin'], service: ['service'], both: ['plugin', 'service'] } as const;
-  const strikes = new Strikes<Killed>(random, targets, { plugin: 4, service: 3, both: 3 });
-  return new Chaos({
-    victims: { plugin: pluginOf(around, scene), service: around.service },
-    strikes,
-    history,
-    signal,
-  });
+  return new Strikes<Killed>(random, targets, { plugin: 4, service: 3, both: 3 });
 }
 
-type Killed = 'plugin' | 'service';
+function chaosOf(around: Surroundings, scene: Scene, strikes: Schedule<Killed>): Chaos<Killed> {
+  const victims = { plugin: pluginOf(around, scene), service: around.service };
+  return new Chaos({ victims, strikes, history: scene.history, signal: scene.signal });
+}
 
 /** What all clients share is there before the first of them. */
 async function furnish({ shared, contended, golden }: Roster, scene: Scene): Promise<void> {

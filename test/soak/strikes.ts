@@ -21,6 +21,11 @@ export interface Strike<V extends string> {
   readonly blows: readonly Blow<V>[];
 }
 
+/** When who is killed. */
+export interface Schedule<V extends string> {
+  next(): Strike<V>;
+}
+
 const againChance = 0.3;
 const longChance = 0.04;
 const atOnceChance = 0.3;
@@ -29,7 +34,7 @@ const longestHoldMs = 4000;
 const shortDownMs = 3000;
 const longDownMs = 20_000;
 
-export class Strikes<V extends string> {
+export class Strikes<V extends string> implements Schedule<V> {
   readonly #random: Random;
   readonly #targets: Readonly<Record<string, readonly [V, ...V[]]>>;
   readonly #weights: Readonly<Record<string, number>>;
