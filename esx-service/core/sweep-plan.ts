@@ -36,14 +36,22 @@ export interface SweepPlan {
   readonly reports: readonly string[];
 }
 
+/** A plan as it comes to be. */
+interface Draft {
+  readonly remove: Set<string>;
+  readonly reports: string[];
+  /** Extents of which all is said. */
+  readonly told: Set<string>;
+}
+
 /** @param held the disks that are attached */
 export function planSweep(left: Leftovers, held: ReadonlySet<string>): SweepPlan {
-  const remove = new Set<string>();
-  const reports: string[] = [];
-  for (const tombstone of left.tombstones) finishRemoval(tombstone, left, held, remove, reports);
+  const draft: Draft = { remove: new Set(), reports: [], told: new Set() };
+  const { remove, reports, told } = draft;
+  for (const tombstone of left.tombstones) finishRemoval(tombstone, left, held, draft);
   const asideIds = new Set(left.asides.map(({ diskId }) => diskId));
   for (const extent of left.extents) {
-    if (remove.has(extent.file)) continue;
+    if (remove.has(extent.file) || told.has(extent.file)) continue;
     if (isUnused(extent, left, asideIds) && !held.has(extent.diskId)) remove.add(extent.file);
     else reports.push(`${extent.file} has no descriptor and may hold data: give it one, or delete it`);
   }
@@ -63,17 +71,13 @@ export function planSweep(left: Leftovers, held: ReadonlySet<string>): SweepPlan
  * A removed volume whose files were not all deleted. If there is a new volume of its name, the files are that one's and
  * not among the leftovers: then only the tombstone goes.
  */
-function finishRemoval(
-  tombstone: LooseText,
-  left: Leftovers,
-  held: ReadonlySet<string>,
-  remove: Set<string>,
-  reports: string[],
-): void {
+function finishRemoval(tombstone: LooseText, left: Leftovers, held: ReadonlySet<string>, draft: Draft): void {
+  const { remove, reports, told } = draft;
   try {
     const named = parseDescriptor(Buffer.from(tombstone.text)).extentFile;
     const extent = left.extents.find(({ file }) => file === named);
     if (extent && held.has(extent.diskId)) {
+      told.add(extent.file);
       reports.push(
         `${extent.file} belongs to a removed volume and is still attached: detach it, and restart the service`,
       );
