@@ -53,8 +53,14 @@ AT_FILE(write, ssize_t, (int file, const void *bytes, size_t size), "write", "se
 AT_FILE(writev, ssize_t, (int file, const struct iovec *pieces, int number), "write", "send", file, pieces, number)
 AT_FILE(send, ssize_t, (int file, const void *bytes, size_t size, int flags), "write", "send", file, bytes, size, flags)
 AT_FILE(sendmsg, ssize_t, (int file, const struct msghdr *message, int flags), "write", "send", file, message, flags)
-AT_FILE(pwrite, ssize_t, (int file, const void *bytes, size_t size, off_t at), "write", NULL, file, bytes, size, at)
-AT_FILE(pwrite64, ssize_t, (int file, const void *bytes, size_t size, off64_t at), "write", NULL, file, bytes, size, at)
+/* Past the page cache only much is written. */
+static const char *at_write(int file)
+{
+    return (fcntl(file, F_GETFL) & O_DIRECT) != 0 ? "copy to" : "write";
+}
+
+AT_FILE(pwrite, ssize_t, (int file, const void *bytes, size_t n, off_t at), at_write(file), NULL, file, bytes, n, at)
+AT_FILE(pwrite64, ssize_t, (int file, const void *bytes, size_t n, off64_t at), at_write(file), NULL, file, bytes, n, at)
 AT_FILE(pwritev, ssize_t, (int file, const struct iovec *pieces, int n, off_t at), "write", NULL, file, pieces, n, at)
 AT_FILE(pwritev64, ssize_t, (int file, const struct iovec *pieces, int n, off64_t at), "write", NULL, file, pieces, n, at)
 AT_FILE(fsync, int, (int file), "fsync", NULL, file)

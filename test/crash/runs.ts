@@ -22,7 +22,7 @@ export interface Run {
   readonly first: Pick<Crash, 'point' | 'isTogether'> | undefined;
 }
 
-/** In how many pieces a copy is made is up to where the source's file system put its data. */
+/** In how many pieces much is written is up to where the source's file system put its data. */
 const countedCopies = 2;
 
 /** How often each step is made, by its name. */
