@@ -43,11 +43,11 @@ export class Changes {
     const before = volume.presence;
     beginChange(volume);
     const { epoch } = volume;
-    const wasUnsettled = source?.isUnsettled ?? false;
+    const mayBeHeld = source !== undefined && (source.isUnsettled || source.isOnItsWayOut);
     const allowed = allowedOfCreate(volume, options, source);
     const judge = (found: Meaning): Verdict => {
       if (allowed.includes(found)) return 'take';
-      return found === 'down' || (found === 'in use' && wasUnsettled) ? 'again' : 'refuse';
+      return found === 'down' || (found === 'in use' && mayBeHeld) ? 'again' : 'refuse';
     };
     const { meaning } = await this.#asking.certain('Create', volume, { Name: asked, Opts: options }, judge, source);
     // A volume that differs is one that is there.
@@ -109,6 +109,7 @@ export class Changes {
     if (meaning === 'ok') return;
     if (meaning !== 'unsure' && meaning !== 'down') throw wrong(volume, 'Unmount', answer, volume);
     countUnknown(this.#scene.history, meaning);
+    volume.isOnItsWayOut = true;
     if (wasMounted) await this.#sureUnmount(volume, asked, mountId, left);
   }
 

@@ -45,6 +45,8 @@ export interface ModelVolume {
   isKnownReady: boolean;
   /** A Mount of it was given up since the last quiet point: the plugin may still be at undoing it. */
   isUnsettled: boolean;
+  /** An Unmount of it was answered before its disk had gone, since the last quiet point. */
+  isOnItsWayOut: boolean;
   /** IDs of Mounts that were given up, and the lives of the plugin in which they were asked for. */
   abandoned: Map<string, number>;
   /** Creates and removes under way; and a number that changes with each begin and end of one. */
@@ -88,6 +90,7 @@ function newVolume(id: VolumeId): ModelVolume {
     letGoIn: undefined,
     isKnownReady: false,
     isUnsettled: false,
+    isOnItsWayOut: false,
     abandoned: new Map(),
     changing: 0,
     epoch: 0,

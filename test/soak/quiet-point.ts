@@ -108,6 +108,7 @@ export class QuietPoints {
     for (const volume of this.#scene.model.volumes.values()) {
       if (volume.presence === 'unknown') volume.presence = reality.volumes.has(volume.id.full) ? 'there' : 'gone';
       volume.isUnsettled = false;
+      volume.isOnItsWayOut = false;
       const { isFormatted, isFreshClone } = reality.metadata.get(volume.id.full) ?? {};
       volume.isKnownReady ||= isFormatted === true && isFreshClone === false;
       volume.abandoned.clear();
