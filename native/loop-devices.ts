@@ -7,6 +7,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { deadline, pause } from '../common/deadline.ts';
+import { inParallel } from '../common/in-parallel.ts';
 import { cString, libvmci, textAt } from './ffi.ts';
 import { checked, codeOf, systemError } from './system-error.ts';
 
@@ -155,9 +156,12 @@ async function readLoop(name: string): Promise<LoopDevice | undefined> {
   }
 }
 
+/** A machine may have thousands, and each costs a descriptor while it is read. */
+const readAtOnce = 16;
+
 /** Every attached loop device of this machine, in order of their numbers. */
 export async function listLoops(): Promise<LoopDevice[]> {
   const names = (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name));
-  const found = await Promise.all(names.map(readLoop));
+  const found = await inParallel(names, readAtOnce, readLoop);
   return found.filter((loop) => loop !== undefined).sort((one, other) => one.number - other.number);
 }

@@ -5,6 +5,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { DurableFolder } from '../../common/durable-file.ts';
 import { messageOf } from '../../common/fault.ts';
+import { inParallel } from '../../common/in-parallel.ts';
 import type { DatastoreName, VolumeName } from '../../common/names.ts';
 import { type Leftovers, type LooseFile, type LooseText, planSweep } from '../core/sweep-plan.ts';
 import { type FileRole, roleOf, snapshotBase } from '../core/volume-files.ts';
@@ -37,7 +38,7 @@ export async function readFolder(datastore: DatastoreName, folder: DurableFolder
   const names = files.flatMap(({ role }) => (role.role === 'descriptor' ? [role.name] : []));
   const records: VolumeRecord[] = [];
   const claimed = new Set<string>();
-  await inParallel(names, async (name) => {
+  await inParallel(names, parallelReads, async (name) => {
     const read = await readVolume(folder, datastore, name, snapshotProblem(snapshots, name));
     records.push(read.record);
     for (const file of read.files) claimed.add(file);
@@ -64,14 +65,6 @@ export function snapshotFilesIn(files: readonly string[]): Snapshots {
     if (base !== undefined) snapshots.set(base, file);
   }
   return snapshots;
-}
-
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const drain = async (): Promise<void> => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: parallelReads }, drain));
 }
 
 export async function readLeftovers(folder: DurableFolder, files: readonly NamedFile[]): Promise<Leftovers> {

@@ -6,6 +6,7 @@
  */
 import { abortable, deadline } from '../../common/deadline.ts';
 import { faultOf } from '../../common/fault.ts';
+import { inParallel } from '../../common/in-parallel.ts';
 import { fullName, type FullName, type VolumeName } from '../../common/names.ts';
 import { type CheckReport, findingsOf } from '../core/check-report.ts';
 import { type Attachment, deviceText, markShared, withTwin } from '../core/holders.ts';
@@ -120,7 +121,6 @@ async function lookAtAll(
   names: ReadonlySet<VolumeName>,
   state: Pick<Suspect, 'gone' | 'isOther' | 'isHolderSure'>,
 ): Promise<void> {
-  const queue = names.values();
   let backCount = 0;
   const look = async (name: VolumeName): Promise<void> => {
     const full = fullName(name, datastore.name);
@@ -131,10 +131,7 @@ async function lookAtAll(
       backCount += 1;
     } else if (after) tell(check, before, state.gone === undefined ? after : asIfThere(before, after));
   };
-  const drain = async (): Promise<void> => {
-    for (const name of queue) await underLock(check, fullName(name, datastore.name), () => look(name));
-  };
-  await Promise.all(Array.from({ length: lookedAtOnce }, drain));
+  await inParallel(names, lookedAtOnce, (name) => underLock(check, fullName(name, datastore.name), () => look(name)));
   if (backCount === 0) return;
   const { name, path } = datastore;
   check.findings.add(`datastore ${name} (${path}) is back, and ${backCount} of its volumes can be used again`);

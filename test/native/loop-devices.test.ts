@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { isHeld } from '../../native/exclusive.ts';
@@ -110,18 +111,27 @@ test('loop: detaching waits for a program that has the device open', async (t) =
   t.not((await listed(loop.path))?.diskSequence, loop.diskSequence);
 });
 
-test('loop: 32 at once all succeed, each with its own device and sequence', async (t) => {
-  const place = await scratch(t);
-  const files = await Promise.all(Array.from({ length: 32 }, (_, index) => place.sparseFile(`${index}`, diskBytes)));
-  const loops = await Promise.all(files.map((backingPath) => place.attach({ backingPath })));
-  t.is(new Set(loops.map((loop) => loop.path)).size, 32);
-  t.is(new Set(loops.map((loop) => loop.diskSequence)).size, 32);
-  const all = await listLoops();
-  for (const [index, loop] of loops.entries()) {
-    t.is(all.find(({ path }) => path === loop.path)?.backingPath, files[index]);
-  }
-  await Promise.all(loops.map((loop) => detachLoop(loop.path, loop.diskSequence)));
-});
+test.serial(
+  'loop: 32 at once all succeed, each with its own device and sequence, and are listed a few at a time',
+  async (t) => {
+    const place = await scratch(t);
+    const files = await Promise.all(Array.from({ length: 32 }, (_, index) => place.sparseFile(`${index}`, diskBytes)));
+    const loops = await Promise.all(files.map((backingPath) => place.attach({ backingPath })));
+    t.is(new Set(loops.map((loop) => loop.path)).size, 32);
+    t.is(new Set(loops.map((loop) => loop.diskSequence)).size, 32);
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    let most = before;
+    const sampling = setInterval(() => (most = Math.max(most, descriptors())), 1);
+    const all = await listLoops();
+    clearInterval(sampling);
+    t.true(most > before && most - before < 20, `${most - before} descriptors at once`);
+    for (const [index, loop] of loops.entries()) {
+      t.is(all.find(({ path }) => path === loop.path)?.backingPath, files[index]);
+    }
+    await Promise.all(loops.map((loop) => detachLoop(loop.path, loop.diskSequence)));
+  },
+);
 
 test('loop: a device whose file was deleted is listed without a path', async (t) => {
   const place = await scratch(t);

@@ -1,6 +1,7 @@
 /**
  * The docker command line in the hands of one user. Invariant: a command that failed is told to be in doubt only when
- * something that it needs was killed while it ran; every other failure is a Violation, as is data that is not right.
+ * something that it needs was killed while it ran, or the plugin could not reach its service and said so; every other
+ * failure is a Violation, as is data that is not right.
  */
 import { deadline, pause } from '../../common/deadline.ts';
 import type { CommandResult } from '../docker/harness/command.ts';
@@ -10,6 +11,7 @@ import { Violation } from './history.ts';
 import type { Lives } from './lives.ts';
 import type { ModelVolume } from './model.ts';
 import type { Scene } from './scene.ts';
+import { unsure } from './verdict.ts';
 
 const limitMs = 180_000;
 /** What a kill left in doubt is in order after this. */
@@ -42,9 +44,11 @@ export class DockerUser {
     const said = `docker ${args.slice(0, 3).join(' ')}: ${result.code} (${ms.toFixed(0)} ms)`;
     if (volume) history.note(volume.id.full, this.name, said);
     if (dataIsWrong.test(result.stdout)) throw failed(volume, args, result);
-    const isInDoubt = result.code !== 0 && wasGone();
-    if (isInDoubt) history.count('answers that a kill took');
-    return { ...result, isInDoubt };
+    const isGone = result.code !== 0 && wasGone();
+    const isUnsure = result.code !== 0 && !isGone && unsure.test(result.stderr);
+    if (isGone) history.count('answers that a kill took');
+    if (isUnsure) history.count('unsure answers');
+    return { ...result, isInDoubt: isGone || isUnsure };
   }
 
   /** For what may be asked again: what it said when it succeeded. */

@@ -6,8 +6,11 @@ import type { Answer } from './plugin-door.ts';
 
 export type Meaning = 'ok' | 'not there' | 'in use' | 'differs' | 'unsure' | 'dropped' | 'down' | 'other';
 
+/** After such a sentence nobody knows whether it was done. */
+export const unsure = /may have been done|took longer than|cannot be reached|hung up|\bbusy\b/i;
+
 const meanings: readonly (readonly [RegExp, Meaning])[] = [
-  [/may have been done|took longer than|cannot be reached|hung up|\bbusy\b/i, 'unsure'],
+  [unsure, 'unsure'],
   [/^volume .+ does not exist/, 'not there'],
   [/^volume .+ exists with .+, not /, 'differs'],
   [/is mounted here by|is attached to VM|still (in use|mounted)/, 'in use'],
