@@ -18,6 +18,8 @@ import { textOf } from './verdict.ts';
 /** The longest that the plugin may take to finish what it does in the background, with a service that it must find again. */
 const settleMs = 90_000;
 const lookMs = 100;
+/** A client ends a connection that was idle for some seconds. */
+const shrinkMs = 30_000;
 const shownDifferences = 12;
 /** Of all Mounts given up, those may be answered in that moment: the plugin could not tell. */
 const crossedShare = 0.04;
@@ -141,23 +143,31 @@ export class QuietPoints {
     throw new Violation(undefined, `${some} of ${all} Mounts whose clients hung up were not taken back`);
   }
 
-  /** Once warm a program may not grow. */
+  /** Once warm a program may not grow, but by what it gives back once its clients' idle connections have ended. */
   async #checkSize(program: Program): Promise<void> {
-    const now = await program.state();
+    using limit = deadline(shrinkMs, `the size of ${program.name}`, this.#scene.signal);
+    let now = await program.state();
     const first = this.#first.get(program.name) ?? now;
     this.#first.set(program.name, first);
-    const most = this.#most.get(program.name) ?? now;
-    for (const key of ['descriptors', 'threads', 'rssMib'] as const) {
-      if (now[key] <= first[key] + mostMore[key]) continue;
+    for (let key = grownIn(now, first); key; key = grownIn(now, first)) {
       const text = `${program.name} grew from ${first[key]} to ${now[key]} ${key}, with ${this.#held} disks attached`;
-      throw new Violation(undefined, text);
+      await pause(lookMs, limit.signal).catch(() => {
+        this.#scene.signal.throwIfAborted();
+        throw new Violation(undefined, text);
+      });
+      now = await program.state();
     }
+    const most = this.#most.get(program.name) ?? now;
     this.#most.set(program.name, {
       descriptors: Math.max(most.descriptors, now.descriptors),
       threads: Math.max(most.threads, now.threads),
       rssMib: Math.max(most.rssMib, now.rssMib),
     });
   }
+}
+
+function grownIn(now: ProcessState, first: ProcessState): keyof typeof mostMore | undefined {
+  return (['descriptors', 'threads', 'rssMib'] as const).find((key) => now[key] > first[key] + mostMore[key]);
 }
 
 /** @param model of volumes that it knows to be used, no more are told than it has */
