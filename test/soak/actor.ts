@@ -69,8 +69,13 @@ export class Actor implements Disposable {
     await this.take({ kind: 'unmount', ...at, id });
   }
 
-  [Symbol.dispose](): void {
+  /** Ends its connection; the next step opens another. */
+  rest(): void {
     this.#door[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.rest();
   }
 
   async #take(step: Step): Promise<void> {

@@ -18,7 +18,6 @@ import { textOf } from './verdict.ts';
 /** The longest that the plugin may take to finish what it does in the background, with a service that it must find again. */
 const settleMs = 90_000;
 const lookMs = 100;
-/** A client ends a connection that was idle for some seconds. */
 const shrinkMs = 30_000;
 const shownDifferences = 12;
 /** Of all Mounts given up, those may be answered in that moment: the plugin could not tell. */
@@ -143,7 +142,7 @@ export class QuietPoints {
     throw new Violation(undefined, `${some} of ${all} Mounts whose clients hung up were not taken back`);
   }
 
-  /** Once warm a program may not grow, but by what it gives back once its clients' idle connections have ended. */
+  /** Once warm a program may not grow, but by what it gives back when it hears that its clients have hung up. */
   async #checkSize(program: Program): Promise<void> {
     using limit = deadline(shrinkMs, `the size of ${program.name}`, this.#scene.signal);
     let now = await program.state();

@@ -43,18 +43,16 @@ export async function storm(settings: Settings, signal: AbortSignal, strikes?: S
     }));
     using _actors = allOf(clients.map(({ actor }) => actor));
     const ms = await rounds.storm(() =>
-      clients.map(
-        ({ actor, plan }) =>
-          () =>
-            takeAll(actor, plan.next(stepsPerRound), inner),
-      ),
+      clients.map(({ actor, plan }) => async () => {
+        await takeAll(actor, plan.next(stepsPerRound), inner);
+        actor.rest();
+      }),
     );
     await rounds.round(
-      clients.map(
-        ({ actor }) =>
-          () =>
-            actor.leave(),
-      ),
+      clients.map(({ actor }) => async () => {
+        await actor.leave();
+        actor.rest();
+      }),
     );
     await clear(scene);
     await quiet.check(false);
