@@ -36,6 +36,7 @@ command_from mkfs.ext4 e2fsprogs
 command_from mkfs.xfs xfsprogs
 command_from mkfs.btrfs btrfs-progs
 command_from qemu-img qemu-utils
+command_from qemu-system-x86_64 qemu-system-x86
 command_from dockerd docker.io
 command_from containerd containerd
 command_from runc runc

@@ -1,0 +1,297 @@
+/**
+ * QEMU as the hypervisor: its VMs are programs of this machine, each with a QMP socket; their disks are SCSI disks on
+ * controllers that the VMs have from their start. Invariants: what is attached is what the QEMUs say, so nothing of it is
+ * lost with us; a VM that is off is one whose socket nobody listens on; a VM that cannot be asked is never taken for one
+ * that holds nothing. Left to the guest: to unmount before it asks for a detach, as QEMU cannot know.
+ */
+import { stat } from 'node:fs/promises';
+import { faultOf, Fault } from '../../common/fault.ts';
+import { failureFields, type Logger } from '../../common/logging.ts';
+import type { Device } from '../../native/channel/contract.ts';
+import type { Attachment, Vm } from '../core/holders.ts';
+import { wwnText } from '../core/qemu-names.ts';
+import { type ControllerKind, freeSlot, type Slot, slotCount, slotKey } from '../core/scsi-slots.ts';
+import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
+import { fileHolder } from './file-holders.ts';
+import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault } from './qemu-faults.ts';
+import { QemuMachine, type Running } from './qemu-machine.ts';
+import { placeOf } from './qemu-plugging.ts';
+import type { OpenDisk } from './qemu-session.ts';
+import { type QmpPattern, socketsOf } from './qmp-sockets.ts';
+import { diskIdOf } from './volume-reader.ts';
+
+export interface QemuVm {
+  readonly vm: Vm;
+  readonly qmp: string;
+  readonly uuid?: string | undefined;
+  readonly contextId?: number | undefined;
+}
+
+export interface QemuOptions {
+  readonly vms: readonly QemuVm[];
+  /** Where further VMs may be found; each is called what stands for the pattern's star. */
+  readonly discovery?: QmpPattern | undefined;
+  readonly controller: ControllerKind;
+  /** Whether VMs are known by their vsock addresses. */
+  readonly hasContextIds: boolean;
+  readonly logger: Logger;
+}
+
+interface Found extends OpenDisk {
+  /** Every one of our disks' files, and every other file, that is behind it. */
+  readonly diskIds: readonly string[];
+}
+
+/** What a call works with: the slots are promised as they are chosen. */
+interface Call {
+  readonly vm: Vm;
+  readonly running: Running;
+  readonly signal: AbortSignal;
+  readonly slots: () => Slot;
+  readonly found: readonly Found[];
+}
+
+export class QemuHypervisor implements Hypervisor, Disposable {
+  readonly kind = 'qemu';
+  readonly hasPciAddresses = true;
+  /**
+   * QEMU does one command after another anyway, each within milliseconds; and of a VM whose QMP does not answer only the
+   * changes under way are in doubt, while those that wait were surely not begun.
+   */
+  readonly hasOneTaskPerVm = true;
+  readonly vmOfContextId?: (contextId: number) => Vm | undefined;
+  readonly #options: QemuOptions;
+  readonly #machines = new Map<string, QemuMachine>();
+  readonly #listeners = new Set<(vm: Vm) => void>();
+
+  private constructor(options: QemuOptions) {
+    this.#options = options;
+    for (const one of options.vms) this.#add(one);
+    if (options.hasContextIds) this.vmOfContextId = (contextId) => this.#vmOfContextId(contextId);
+  }
+
+  /**
+   * Reaches no VM yet: one that is off may come on at any time.
+   * @throws Fault InvalidRequest when a QMP path can never be right
+   */
+  static async open(options: QemuOptions): Promise<QemuHypervisor> {
+    const hypervisor = new QemuHypervisor(options);
+    for (const { vm, qmp } of options.vms) {
+      const status = await stat(qmp).catch(() => undefined);
+      if (status && !status.isSocket()) {
+        throw new Fault('InvalidRequest', `the QMP path of VM ${vm.name}, ${qmp}, is no socket; correct it`);
+      }
+      if (status) continue;
+      const hint = 'it is off, or the path is wrong';
+      options.logger.warn('a VM has no QMP socket', { vm: vm.name, qmp, hint });
+    }
+    await hypervisor.#discover();
+    return hypervisor;
+  }
+
+  get vms(): readonly Vm[] {
+    return [...this.#machines.values()].map(({ vm }) => vm);
+  }
+
+  async attachments(signal: AbortSignal): Promise<readonly Attachment[]> {
+    await this.#discover();
+    const all = [...this.#machines.values()].map(async (machine) => {
+      const running = await machine.running(signal);
+      return running ? attachmentsOf(machine.vm, await findDisks(running, signal)) : [];
+    });
+    return (await Promise.all(all)).flat();
+  }
+
+  watchPower(listener: (vm: Vm) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
+  }
+
+  async reconfigure(vm: Vm, changes: readonly Change[], signal: AbortSignal): Promise<readonly Outcome[]> {
+    const machine = this.#machines.get(vm.id);
+    if (!machine) throw new Fault('Internal', `VM ${vm.name} is none that this service knows`);
+    let call: Call | undefined;
+    try {
+      call = await this.#begin(machine, signal);
+    } catch (error) {
+      // For each, not for the call as a whole: to try them one by one would only wait again and again.
+      const fault = notBegun(vm, error);
+      return changes.map(() => ({ fault }));
+    }
+    const outcomes = await Promise.all(changes.map((change) => this.#change(machine, call, change)));
+    if (signal.aborted) machine.giveUp();
+    return outcomes;
+  }
+
+  /** Ends all connections; disks stay where they are. */
+  [Symbol.dispose](): void {
+    for (const machine of this.#machines.values()) machine[Symbol.dispose]();
+  }
+
+  #add({ vm, qmp: path, uuid, contextId }: QemuVm): QemuMachine {
+    const onLost = (lost: Vm): void => {
+      for (const listener of this.#listeners) listener(lost);
+    };
+    const machine = new QemuMachine({ vm, path, uuid, contextId, logger: this.#options.logger, onLost });
+    this.#machines.set(vm.id, machine);
+    return machine;
+  }
+
+  async #discover(): Promise<void> {
+    const { discovery } = this.#options;
+    if (!discovery) return;
+    const known = new Set([...this.#machines.values()].map(({ path }) => path));
+    for (const { name, path } of await socketsOf(discovery)) {
+      if (!known.has(path) && !this.#machines.has(name)) this.#add({ vm: { id: name, name }, qmp: path });
+    }
+  }
+
+  /** Of two that claim it neither is believed. */
+  #vmOfContextId(contextId: number): Vm | undefined {
+    const claims = [...this.#machines.values()].filter((machine) => machine.contextId === contextId);
+    if (claims.length === 0) void this.#meetAll();
+    return claims.length === 1 ? claims[0]?.vm : undefined;
+  }
+
+  /** A VM that came on since we looked last: its plugin will try again. */
+  async #meetAll(): Promise<void> {
+    const never = new AbortController().signal;
+    await this.#discover();
+    await Promise.allSettled([...this.#machines.values()].map((machine) => machine.running(never)));
+  }
+
+  /** @returns undefined when the VM is off */
+  async #begin(machine: QemuMachine, signal: AbortSignal): Promise<Call | undefined> {
+    const running = await machine.running(signal);
+    if (!running) return undefined;
+    const [found, controllers] = await Promise.all([findDisks(running, signal), running.session.controllers(signal)]);
+    const { vm } = machine;
+    const { controller: kind } = this.#options;
+    const taken = new Set(found.flatMap(({ slot }) => (slot ? [slotKey(slot)] : [])));
+    const slots = (): Slot => {
+      const slot = freeSlot(controllers, kind, taken);
+      if (!slot) throw noSlot(vm, kind, controllers.filter((one) => one.kind === kind).length);
+      taken.add(slotKey(slot));
+      return slot;
+    };
+    return { vm, running, signal, slots, found };
+  }
+
+  async #change(machine: QemuMachine, call: Call | undefined, change: Change): Promise<Outcome> {
+    const { vm } = machine;
+    try {
+      if (change.do === 'detach')
+        return { device: call ? await detach(call, change.disk, change.device) : change.device };
+      if (call) return { device: await this.#attach(machine, call, change.disk, change.isReadOnly) };
+      const sentence = `VM ${vm.name} is off: nobody listens on its QMP socket ${machine.path}`;
+      throw new Fault('HostUnavailable', `${sentence}; start it, or correct the path`);
+    } catch (error) {
+      return { fault: faultOf(error) };
+    }
+  }
+
+  async #attach(machine: QemuMachine, call: Call, disk: Disk, isReadOnly: boolean): Promise<Device> {
+    const { vm, running, signal } = call;
+    const there = call.found.find((one) => isOf(one, disk));
+    if (there?.slot && there.isReadOnly === isReadOnly) return deviceOf(there.slot, there);
+    if (there) throw lockFault(vm, disk, `VM ${vm.name} itself, as ${there.name}`, undefined);
+    const plugIn = async (): Promise<Device> => running.plugging.plugIn(disk, isReadOnly, call.slots(), signal);
+    try {
+      return await plugIn();
+    } catch (error) {
+      if (!isLockRefusal(error) && !isSlotRefusal(error)) throw attachFault(vm, disk, error);
+      if (isLockRefusal(error)) {
+        const holder = await this.#holderOf(disk, machine, signal);
+        if (holder !== undefined) throw lockFault(vm, disk, holder, error);
+      }
+      // Who held the disk has let go since; or somebody took the slot, and the next one is tried.
+      return await plugIn().catch((again: unknown) => {
+        if (!isLockRefusal(again)) throw attachFault(vm, disk, again);
+        throw lockFault(vm, disk, 'another program, perhaps on another machine', again);
+      });
+    }
+  }
+
+  async #holderOf(disk: Disk, asker: QemuMachine, signal: AbortSignal): Promise<string | undefined> {
+    for (const machine of this.#machines.values()) {
+      if (machine === asker) continue;
+      try {
+        const running = await machine.running(signal);
+        const found = running ? await findDisks(running, signal) : [];
+        if (found.some((one) => isOf(one, disk))) return `VM ${machine.vm.name}`;
+      } catch (error) {
+        const about = { vm: machine.vm.name, disk: disk.extent.path, ...failureFields(error) };
+        this.#options.logger.warn('a VM could not be asked whether it holds a disk', about);
+      }
+    }
+    return await fileHolder(disk.extent.diskId);
+  }
+}
+
+async function detach({ vm, running, signal, found }: Call, disk: Disk, device: Device): Promise<Device> {
+  if (device.kind !== 'scsi') throw new Fault('Internal', `a ${device.kind} device is no disk of a QEMU`);
+  const there = found.find((one) => isOf(one, disk));
+  // Not where it was when it was attached: it was detached, and attached anew by somebody else.
+  if (!there?.slot || !isPlace(there.slot, device)) return device;
+  try {
+    await running.plugging.takeOut(there, signal);
+  } catch (error) {
+    throw detachFault(vm, disk, error);
+  }
+  return device;
+}
+
+async function findDisks({ session }: Running, signal: AbortSignal): Promise<readonly Found[]> {
+  const disks = await session.openDisks(signal);
+  return await Promise.all(
+    disks.map(async (disk) => {
+      if (disk.diskId !== undefined) return { ...disk, diskIds: [disk.diskId] };
+      const statuses = await Promise.all(disk.paths.map((path) => stat(path).catch(() => undefined)));
+      return { ...disk, diskIds: statuses.flatMap((status) => (status ? [diskIdOf(status)] : [])) };
+    }),
+  );
+}
+
+function attachmentsOf(vm: Vm, disks: readonly Found[]): readonly Attachment[] {
+  return disks.flatMap((disk) =>
+    disk.diskIds.map((diskId): Attachment => {
+      const { slot, isReadOnly, paths, name } = disk;
+      const path = paths[0];
+      if (slot) return { diskId, path, device: deviceOf(slot, disk), isReadOnly, holder: { vm } };
+      const other = `to VM ${vm.name} by something else, as ${name}; detach it there, and run "vmdkops check"`;
+      return { diskId, path, device: noPlace, isReadOnly, holder: { other } };
+    }),
+  );
+}
+
+/** Of a disk that is nowhere that a guest would find it. */
+const noPlace: Device = { kind: 'scsi', pciSlot: '', pciBus: '', unit: 0 };
+
+function deviceOf(slot: Slot, { uuid }: OpenDisk): Device {
+  return uuid === undefined ? placeOf(slot) : { ...placeOf(slot), wwn: wwnText(uuid) };
+}
+
+function isOf({ diskIds }: Found, { extent }: Disk): boolean {
+  return diskIds.includes(extent.diskId);
+}
+
+function isPlace(slot: Slot, device: Device & { readonly kind: 'scsi' }): boolean {
+  return slot.unit === device.unit && placeOf(slot).pciSlot === device.pciSlot;
+}
+
+/** Nothing was sent that changes anything. */
+function notBegun(vm: Vm, error: unknown): Fault {
+  const fault = faultOf(error);
+  if (fault.class !== 'unsure') return fault;
+  const sentence = `VM ${vm.name} does not answer over QMP: ${fault.message}; nothing was changed`;
+  return new Fault('HostUnavailable', sentence, { cause: error });
+}
+
+function noSlot({ name }: Vm, kind: ControllerKind, controllers: number): Fault {
+  const example = `-device ${kind === 'pvscsi' ? kind : `${kind}-pci`},id=vmdk${controllers}`;
+  const has =
+    controllers === 0
+      ? `VM ${name} has no ${kind} controller that has an id`
+      : `the ${controllers} ${kind} controllers of VM ${name} hold ${slotCount(kind)} disks each, and are full`;
+  return new Fault('NoFreeSlot', `${has}; start it with one more, such as "${example}"`);
+}
