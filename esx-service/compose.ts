@@ -16,6 +16,8 @@ import { ChannelServer } from '../native/channel/server.ts';
 import { listen, type ListenOptions } from '../native/channel/transports.ts';
 import { FolderDatastore } from './adapters/folder-datastore.ts';
 import { LoopHypervisor } from './adapters/loop-hypervisor.ts';
+import { QemuHypervisor } from './adapters/qemu-hypervisor.ts';
+import { socketOf } from './adapters/qmp-sockets.ts';
 import { defaultDatastoreOf, type ServiceConfig } from './config.ts';
 import type { Vm } from './core/holders.ts';
 import { adminApi } from './doors/admin-api.ts';
@@ -56,9 +58,8 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const startedAt = new Date();
   await using opened = new AsyncDisposableStack();
   const datastores = new Datastores(await openDatastores(config, opened, createsFolders, logger));
+  const hypervisor = await openHypervisor(config, opened, logger);
   const inFlight = awaitedAtTheEnd(opened, logger);
-  const vms = config.vms.map(({ name }): Vm => ({ id: name, name }));
-  const hypervisor = new LoopHypervisor(vms);
   const locks = new KeyedLock();
   const timeoutMs = config.reconfigureTimeoutMs;
   // Before anything is asked or attached, so that no VM goes off unnoticed.
@@ -84,7 +85,7 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const checks = opened.use(Checks.start({ service, inFlight, intervalMs: config.checkIntervalMs }));
   const status = (): ServiceStatus => statusOf(service, startedAt, leftovers, checks.last);
   await openDoors(config, { service, status, checks, inFlight }, opened);
-  logger.info('started', { version, volumes: catalog.view.records.length, vms: vms.length });
+  logger.info('started', { version, volumes: catalog.view.records.length, vms: hypervisor.vms.length });
   const stack = opened.move();
   const close = (): Promise<void> => stack.disposeAsync();
   return { status, close, [Symbol.asyncDispose]: close };
@@ -103,6 +104,20 @@ async function openDatastores(
     datastores.push(datastore);
   }
   return datastores;
+}
+
+async function openHypervisor(
+  config: ServiceConfig,
+  opened: AsyncDisposableStack,
+  logger: Logger,
+): Promise<Hypervisor> {
+  const { hypervisor, controller, qmpSockets, vsock: hasContextIds } = config;
+  if (hypervisor === 'loop') return new LoopHypervisor(config.vms.map(({ name }) => ({ id: name, name })));
+  const vms = config.vms.map(({ name, qmp, uuid, contextId }) => {
+    return { vm: { id: name, name }, qmp: qmp ?? socketOf(qmpSockets ?? '', name), uuid, contextId };
+  });
+  const discovery = hasContextIds ? qmpSockets : undefined;
+  return opened.use(await QemuHypervisor.open({ vms, discovery, controller, hasContextIds, logger }));
 }
 
 function awaitedAtTheEnd(opened: AsyncDisposableStack, logger: Logger): InFlight {
@@ -126,12 +141,7 @@ interface Parts {
 /** What is opened last is closed first: no new connections, then no more commands, then the datastores. */
 async function openDoors(config: ServiceConfig, parts: Parts, opened: AsyncDisposableStack): Promise<void> {
   const { service, inFlight } = parts;
-  const guests: Guests = new Map(
-    config.vms.map(({ name, defaultDatastore }) => {
-      const vm = { id: name, name };
-      return [vm.id, { vm, defaultDatastore: defaultDatastoreOf(config, defaultDatastore) }];
-    }),
-  );
+  const guests = guestsOf(config, service.hypervisor);
   const server = new ChannelServer({
     handlers: channelHandlers(service, guests, inFlight),
     protocolV2: v2Handler(service, guests, inFlight),
@@ -142,11 +152,23 @@ async function openDoors(config: ServiceConfig, parts: Parts, opened: AsyncDispo
   await openAdmin(config, parts, opened);
   const onConnection: ListenOptions['onConnection'] = (stream, vm) => server.serve(stream, vm);
   for (const { name, socket } of config.vms) {
+    if (socket === undefined) continue;
     const identify = (): Vm => ({ id: name, name });
     const listener = await listen({ kind: 'unix', path: socket }, { identify, onConnection, logger: service.logger });
     opened.defer(() => listener.close());
   }
   await openVsock(service.hypervisor, onConnection, service.logger, opened);
+}
+
+/** Also VMs that the hypervisor found by itself, which have the service's own default. */
+function guestsOf(config: ServiceConfig, hypervisor: Hypervisor): Guests {
+  const defaults = new Map(config.vms.map(({ name, defaultDatastore }) => [name, defaultDatastore]));
+  return {
+    get: (id) => {
+      const vm = hypervisor.vms.find((one) => one.id === id);
+      return vm && { vm, defaultDatastore: defaultDatastoreOf(config, defaults.get(id)) };
+    },
+  };
 }
 
 async function openAdmin(

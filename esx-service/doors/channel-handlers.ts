@@ -19,7 +19,7 @@ import type { InFlight } from '../service/in-flight.ts';
 import type { Guest, Service } from '../service/service.ts';
 
 /** By VM id. */
-export type Guests = ReadonlyMap<string, Guest>;
+export type Guests = Pick<ReadonlyMap<string, Guest>, 'get'>;
 
 export function channelHandlers(service: Service, guests: Guests, inFlight: InFlight): Handlers {
   const changing =
