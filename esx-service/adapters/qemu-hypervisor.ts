@@ -9,16 +9,14 @@ import { faultOf, Fault } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import type { Attachment, Vm } from '../core/holders.ts';
-import { wwnText } from '../core/qemu-names.ts';
-import { type ControllerKind, freeSlot, type Slot, slotCount, slotKey } from '../core/scsi-slots.ts';
+import { type Controller, type ControllerKind, freeSlot, type Slot, slotCount, slotKey } from '../core/scsi-slots.ts';
 import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
 import { fileHolder } from './file-holders.ts';
+import { attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
 import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault } from './qemu-faults.ts';
 import { QemuMachine, type Running } from './qemu-machine.ts';
 import { placeOf } from './qemu-plugging.ts';
-import type { OpenDisk } from './qemu-session.ts';
 import { type QmpPattern, socketsOf } from './qmp-sockets.ts';
-import { diskIdOf } from './volume-reader.ts';
 
 export interface QemuVm {
   readonly vm: Vm;
@@ -37,18 +35,13 @@ export interface QemuOptions {
   readonly logger: Logger;
 }
 
-interface Found extends OpenDisk {
-  /** Every one of our disks' files, and every other file, that is behind it. */
-  readonly diskIds: readonly string[];
-}
-
 /** What a call works with: the slots are promised as they are chosen. */
 interface Call {
   readonly vm: Vm;
   readonly running: Running;
   readonly signal: AbortSignal;
   readonly slots: () => Slot;
-  readonly found: readonly Found[];
+  readonly found: readonly FoundDisk[];
 }
 
 export class QemuHypervisor implements Hypervisor, Disposable {
@@ -96,8 +89,8 @@ export class QemuHypervisor implements Hypervisor, Disposable {
   async attachments(signal: AbortSignal): Promise<readonly Attachment[]> {
     await this.#discover();
     const all = [...this.#machines.values()].map(async (machine) => {
-      const running = await machine.running(signal);
-      return running ? attachmentsOf(machine.vm, await findDisks(running, signal)) : [];
+      const found = await machine.read((running) => findDisks(running.session, signal), signal);
+      return found ? attachmentsOf(machine.vm, found) : [];
     });
     return (await Promise.all(all)).flat();
   }
@@ -162,19 +155,23 @@ export class QemuHypervisor implements Hypervisor, Disposable {
 
   /** @returns undefined when the VM is off */
   async #begin(machine: QemuMachine, signal: AbortSignal): Promise<Call | undefined> {
-    const running = await machine.running(signal);
-    if (!running) return undefined;
-    const [found, controllers] = await Promise.all([findDisks(running, signal), running.session.controllers(signal)]);
-    const { vm } = machine;
+    return await machine.read(async (running) => {
+      const { session } = running;
+      const [found, controllers] = await Promise.all([findDisks(session, signal), session.controllers(signal)]);
+      const { vm } = machine;
+      return { vm, running, signal, found, slots: this.#slotsOf(vm, found, controllers) };
+    }, signal);
+  }
+
+  #slotsOf(vm: Vm, found: readonly FoundDisk[], controllers: readonly Controller[]): () => Slot {
     const { controller: kind } = this.#options;
     const taken = new Set(found.flatMap(({ slot }) => (slot ? [slotKey(slot)] : [])));
-    const slots = (): Slot => {
+    return () => {
       const slot = freeSlot(controllers, kind, taken);
       if (!slot) throw noSlot(vm, kind, controllers.filter((one) => one.kind === kind).length);
       taken.add(slotKey(slot));
       return slot;
     };
-    return { vm, running, signal, slots, found };
   }
 
   async #change(machine: QemuMachine, call: Call | undefined, change: Change): Promise<Outcome> {
@@ -216,9 +213,8 @@ export class QemuHypervisor implements Hypervisor, Disposable {
     for (const machine of this.#machines.values()) {
       if (machine === asker) continue;
       try {
-        const running = await machine.running(signal);
-        const found = running ? await findDisks(running, signal) : [];
-        if (found.some((one) => isOf(one, disk))) return `VM ${machine.vm.name}`;
+        const found = await machine.read((running) => findDisks(running.session, signal), signal);
+        if (found?.some((one) => isOf(one, disk))) return `VM ${machine.vm.name}`;
       } catch (error) {
         const about = { vm: machine.vm.name, disk: disk.extent.path, ...failureFields(error) };
         this.#options.logger.warn('a VM could not be asked whether it holds a disk', about);
@@ -239,40 +235,6 @@ async function detach({ vm, running, signal, found }: Call, disk: Disk, device: 
     throw detachFault(vm, disk, error);
   }
   return device;
-}
-
-async function findDisks({ session }: Running, signal: AbortSignal): Promise<readonly Found[]> {
-  const disks = await session.openDisks(signal);
-  return await Promise.all(
-    disks.map(async (disk) => {
-      if (disk.diskId !== undefined) return { ...disk, diskIds: [disk.diskId] };
-      const statuses = await Promise.all(disk.paths.map((path) => stat(path).catch(() => undefined)));
-      return { ...disk, diskIds: statuses.flatMap((status) => (status ? [diskIdOf(status)] : [])) };
-    }),
-  );
-}
-
-function attachmentsOf(vm: Vm, disks: readonly Found[]): readonly Attachment[] {
-  return disks.flatMap((disk) =>
-    disk.diskIds.map((diskId): Attachment => {
-      const { slot, isReadOnly, paths, name } = disk;
-      const path = paths[0];
-      if (slot) return { diskId, path, device: deviceOf(slot, disk), isReadOnly, holder: { vm } };
-      const other = `to VM ${vm.name} by something else, as ${name}; detach it there, and run "vmdkops check"`;
-      return { diskId, path, device: noPlace, isReadOnly, holder: { other } };
-    }),
-  );
-}
-
-/** Of a disk that is nowhere that a guest would find it. */
-const noPlace: Device = { kind: 'scsi', pciSlot: '', pciBus: '', unit: 0 };
-
-function deviceOf(slot: Slot, { uuid }: OpenDisk): Device {
-  return uuid === undefined ? placeOf(slot) : { ...placeOf(slot), wwn: wwnText(uuid) };
-}
-
-function isOf({ diskIds }: Found, { extent }: Disk): boolean {
-  return diskIds.includes(extent.diskId);
 }
 
 function isPlace(slot: Slot, device: Device & { readonly kind: 'scsi' }): boolean {

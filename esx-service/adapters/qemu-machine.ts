@@ -67,6 +67,23 @@ export class QemuMachine implements Disposable {
     return await abortable(this.#opening, signal);
   }
 
+  /**
+   * Asks something that changes nothing: once more when QEMU goes away in the midst of it.
+   * @returns undefined when the VM is off
+   * @throws as `running` does, and what is asked
+   */
+  async read<T>(ask: (running: Running) => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+    for (let isLast = false; ; isLast = true) {
+      const running = await this.running(signal);
+      if (!running) return undefined;
+      try {
+        return await ask(running);
+      } catch (error) {
+        if (isLast || signal.aborted || running.session.connection.isOpen) throw error;
+      }
+    }
+  }
+
   /** After a change that was not answered in time: what QEMU has not begun of it is not done any more. */
   giveUp(): void {
     this.#running?.session[Symbol.dispose]();

@@ -113,7 +113,8 @@ export class QemuPlugging implements Disposable {
   }
 
   #onEvent({ name, data }: QmpEvent): void {
-    const id = data['device'];
+    // Its place in QEMU's tree where it has no id.
+    const id = data['device'] ?? data['path'];
     if (name !== 'DEVICE_DELETED' || typeof id !== 'string') return;
     const waiting = this.#leaving.get(id);
     if (waiting) waiting.resolve(undefined);

@@ -1,12 +1,12 @@
 /** What every hypervisor must do, run on each with real disks. */
-import { rename } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import type { ExecutionContext, TestFn } from 'ava';
 import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
 import type { Attachment, Vm } from '../../../esx-service/core/holders.ts';
 import type { Change, Disk, Hypervisor, Outcome } from '../../../esx-service/ports/hypervisor.ts';
 import type { Device } from '../../../native/channel/contract.ts';
 import { never, vms } from './commands.ts';
-import { mebibyte, type Place, place, run } from './place.ts';
+import { mebibyte, type Place, place } from './place.ts';
 
 export interface HypervisorUnderTest {
   readonly hypervisor: Hypervisor;
@@ -20,9 +20,10 @@ export const [alpha = { id: '', name: '' }, beta = alpha] = vms;
 
 export async function diskIn(at: Place, name: string): Promise<Disk> {
   const path = at.path(name);
-  await run('truncate', '-s', String(4 * mebibyte), path);
-  const [dev = '', ino = ''] = (await run('stat', '-c', '%d %i', path)).trim().split(' ');
-  const uuid = newDiskUuid(`00000000-0000-4000-8000-${BigInt(ino).toString(16).padStart(12, '0')}`);
+  await using file = await open(path, 'wx');
+  await file.truncate(4 * mebibyte);
+  const { dev, ino } = await file.stat();
+  const uuid = newDiskUuid(`00000000-0000-4000-8000-${ino.toString(16).padStart(12, '0')}`);
   return { uuid, extent: { diskId: `${dev}:${ino}`, path, offsetBytes: 0, sizeBytes: 4 * mebibyte } };
 }
 

@@ -18,6 +18,8 @@ export interface Qemu {
   readonly pid: number;
   /** As another client of the same QEMU would: its answer, or its refusal as an error. */
   readonly ask: (execute: string, args?: Readonly<Record<string, unknown>>) => Promise<unknown>;
+  /** Resolves when that client is told the event; not to be called while it asks. */
+  readonly event: (name: string) => Promise<void>;
   /** SIGKILL; resolves when it has ended. May be called again. */
   readonly kill: () => Promise<void>;
   readonly signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
@@ -49,13 +51,13 @@ export async function startQemu(t: ExecutionContext, at: Place, setup: QemuSetup
     await ended;
   };
   t.teardown(kill);
-  const ask = secondClient(child);
+  const { ask, event } = secondClient(child);
   // It greets when all its sockets are there.
   await ask('qmp_capabilities');
-  return { qmp, pid: child.pid ?? 0, ask, kill, signal: (signal) => child.kill(signal) };
+  return { qmp, pid: child.pid ?? 0, ask, event, kill, signal: (signal) => child.kill(signal) };
 }
 
-function secondClient(child: ChildProcessByStdio<Writable, Readable, null>): Qemu['ask'] {
+function secondClient(child: ChildProcessByStdio<Writable, Readable, null>): Pick<Qemu, 'ask' | 'event'> {
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const next = async (): Promise<Record<string, unknown>> => {
     const { done, value } = await lines.next();
@@ -64,14 +66,19 @@ function secondClient(child: ChildProcessByStdio<Writable, Readable, null>): Qem
   };
   const greeted = next();
   greeted.catch(() => undefined);
-  return async (execute, args = {}) => {
-    await greeted;
-    child.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
-    for (;;) {
-      const { return: answer, error } = await next();
-      if (error !== undefined) throw new Error(JSON.stringify(error));
-      if (answer !== undefined) return answer;
-    }
+  return {
+    async ask(execute, args = {}) {
+      await greeted;
+      child.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+      for (;;) {
+        const { return: answer, error } = await next();
+        if (error !== undefined) throw new Error(JSON.stringify(error));
+        if (answer !== undefined) return answer;
+      }
+    },
+    async event(name) {
+      while ((await next())['event'] !== name);
+    },
   };
 }
 

@@ -1,0 +1,52 @@
+/**
+ * Who holds which disk, of what one QEMU has open. Invariant: each file that a QEMU has open is told, ours or not, as long
+ * as it can be told which file that is: one of ours by its node's name, any other by the path under which it was opened.
+ */
+import { stat } from 'node:fs/promises';
+import type { Device } from '../../native/channel/contract.ts';
+import type { Attachment, Vm } from '../core/holders.ts';
+import { wwnText } from '../core/qemu-names.ts';
+import type { Slot } from '../core/scsi-slots.ts';
+import type { Disk } from '../ports/hypervisor.ts';
+import { placeOf } from './qemu-plugging.ts';
+import type { OpenDisk, QemuSession } from './qemu-session.ts';
+import { diskIdOf } from './volume-reader.ts';
+
+export interface FoundDisk extends OpenDisk {
+  /** Every one of our disks' files, and every other file, that is behind it. */
+  readonly diskIds: readonly string[];
+}
+
+export async function findDisks(session: QemuSession, signal: AbortSignal): Promise<readonly FoundDisk[]> {
+  const disks = await session.openDisks(signal);
+  return await Promise.all(
+    disks.map(async (disk) => {
+      if (disk.diskId !== undefined) return { ...disk, diskIds: [disk.diskId] };
+      const statuses = await Promise.all(disk.paths.map((path) => stat(path).catch(() => undefined)));
+      return { ...disk, diskIds: statuses.flatMap((status) => (status ? [diskIdOf(status)] : [])) };
+    }),
+  );
+}
+
+export function attachmentsOf(vm: Vm, disks: readonly FoundDisk[]): readonly Attachment[] {
+  return disks.flatMap((disk) =>
+    disk.diskIds.map((diskId): Attachment => {
+      const { slot, isReadOnly, paths, name } = disk;
+      const path = paths[0];
+      if (slot) return { diskId, path, device: deviceOf(slot, disk), isReadOnly, holder: { vm } };
+      const other = `to VM ${vm.name} by something else, as ${name}; detach it there, and run "vmdkops check"`;
+      return { diskId, path, device: noPlace, isReadOnly, holder: { other } };
+    }),
+  );
+}
+
+/** Of a disk that is nowhere that a guest would find it. */
+const noPlace: Device = { kind: 'scsi', pciSlot: '', pciBus: '', unit: 0 };
+
+export function deviceOf(slot: Slot, { uuid }: OpenDisk): Device {
+  return uuid === undefined ? placeOf(slot) : { ...placeOf(slot), wwn: wwnText(uuid) };
+}
+
+export function isOf({ diskIds }: FoundDisk, { extent }: Disk): boolean {
+  return diskIds.includes(extent.diskId);
+}
