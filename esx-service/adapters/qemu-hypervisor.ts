@@ -33,6 +33,8 @@ export interface QemuOptions {
   /** Whether VMs are known by their vsock addresses. */
   readonly hasContextIds: boolean;
   readonly logger: Logger;
+  /** As in `MachineOptions`. */
+  readonly greetingLimitMs?: number;
 }
 
 /** What a call works with: the slots are promised as they are chosen. */
@@ -125,7 +127,8 @@ export class QemuHypervisor implements Hypervisor, Disposable {
     const onLost = (lost: Vm): void => {
       for (const listener of this.#listeners) listener(lost);
     };
-    const machine = new QemuMachine({ vm, path, uuid, contextId, logger: this.#options.logger, onLost });
+    const { logger, greetingLimitMs } = this.#options;
+    const machine = new QemuMachine({ vm, path, uuid, contextId, logger, greetingLimitMs, onLost });
     this.#machines.set(vm.id, machine);
     return machine;
   }

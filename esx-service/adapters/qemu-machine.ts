@@ -20,6 +20,8 @@ export interface MachineOptions {
   readonly uuid?: string | undefined;
   readonly contextId?: number | undefined;
   readonly logger: Logger;
+  /** QEMU greets within milliseconds; one that does not serves another client, or is stuck. */
+  readonly greetingLimitMs?: number | undefined;
   /** Its disks may be free from now on. */
   readonly onLost: (vm: Vm) => void;
 }
@@ -29,8 +31,7 @@ export interface Running {
   readonly plugging: QemuPlugging;
 }
 
-/** QEMU greets within milliseconds; one that does not serves another client, or is stuck. */
-const greetingLimitMs = 5_000;
+const defaultGreetingLimitMs = 5_000;
 const retry: Backoff = { minMs: 50, maxMs: 5_000 };
 
 export class QemuMachine implements Disposable {
@@ -95,6 +96,7 @@ export class QemuMachine implements Disposable {
   }
 
   async #open(): Promise<Running | undefined> {
+    const { greetingLimitMs = defaultGreetingLimitMs } = this.#options;
     using limit = deadline(greetingLimitMs, `reaching VM ${this.vm.name}`, this.#closed.signal);
     let connection: QmpConnection | undefined;
     try {

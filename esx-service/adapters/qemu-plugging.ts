@@ -17,7 +17,7 @@ import type { Slot } from '../core/scsi-slots.ts';
 import type { Disk } from '../ports/hypervisor.ts';
 import { isMissing } from './qemu-faults.ts';
 import type { OpenDisk, QemuSession } from './qemu-session.ts';
-import type { QmpEvent } from './qmp-connection.ts';
+import { type QmpEvent, QmpRefusal } from './qmp-connection.ts';
 
 /** For taking back, and for clearing away what others left; QEMU answers such commands within milliseconds. */
 const clearLimitMs = 5_000;
@@ -133,6 +133,8 @@ export class QemuPlugging implements Disposable {
       if (isMissing(error)) return;
       const about = { vm: this.#vm.name, node: name, ...failureFields(error) };
       this.#logger.warn('a block node without a device could not be removed', about);
+      // The next connection begins with another try.
+      if (!(error instanceof QmpRefusal)) this.#session[Symbol.dispose]();
     }
   }
 

@@ -1,0 +1,131 @@
+/** QMP that is cut, or does not answer: real QEMUs behind a relay of ours, and FAKE servers where the title says so. */
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
+import { deadline } from '../../../common/deadline.ts';
+import { faultOf } from '../../../common/fault.ts';
+import type { QemuHypervisor } from '../../../esx-service/adapters/qemu-hypervisor.ts';
+import type { Disk } from '../../../esx-service/ports/hypervisor.ts';
+import { never, refused } from '../support/commands.ts';
+import { alpha, attachOf, attachTo, deviceOf, diskIn, heldOf } from '../support/hypervisor-contract.ts';
+import { type Place, place } from '../support/place.ts';
+import { openQemus, type Qemu, startQemu } from '../support/qemu.ts';
+import { type QmpRelay, relayTo } from '../support/qmp-relay.ts';
+
+const { serial } = test;
+
+interface Relayed {
+  readonly qemu: Qemu;
+  readonly relay: QmpRelay;
+  readonly hypervisor: QemuHypervisor;
+  readonly disk: Disk;
+}
+
+async function relayed(t: ExecutionContext, at: Place): Promise<Relayed> {
+  const qemu = await startQemu(t, at, { name: 'alpha' });
+  const relay = await relayTo(t, qemu.qmp, at.path('relay.qmp'));
+  const hypervisor = await openQemus(t, () => relay.path, { vms: [{ vm: alpha, qmp: relay.path }] });
+  return { qemu, relay, hypervisor, disk: await diskIn(at, 'disk') };
+}
+
+serial('qemu hypervisor: a connection that is cut is made anew, and what is attached is read again', async (t) => {
+  const { relay, hypervisor, disk } = await relayed(t, await place(t));
+  const device = await attachTo(hypervisor, alpha, disk);
+  const told = Promise.withResolvers<undefined>();
+  using _ = hypervisor.watchPower(() => told.resolve(undefined));
+  relay.cut();
+  await told.promise;
+  t.is(relay.connections(), 2);
+  t.like(await heldOf(hypervisor, disk), [{ device, holder: { vm: alpha } }]);
+});
+
+for (const command of ['blockdev-add', 'device_add']) {
+  serial(`qemu hypervisor: an attach whose ${command} is not answered is in doubt, then as QEMU says`, async (t) => {
+    const { qemu, relay, hypervisor, disk } = await relayed(t, await place(t));
+    const kept = relay.keepAnswersTo(command);
+    using limit = deadline(500, 'the answer');
+    const [outcome] = await hypervisor.reconfigure(alpha, [attachOf(disk)], limit.signal);
+    t.is(outcome && 'fault' in outcome ? outcome.fault.class : undefined, 'unsure');
+    await kept;
+    relay.passAll();
+    const isDone = command === 'device_add';
+    t.is((await heldOf(hypervisor, disk)).length, isDone ? 1 : 0);
+    const nodes = (await qemu.ask('query-named-block-nodes', { flat: true })) as unknown[];
+    t.is(nodes.length, isDone ? 2 : 0, 'what was half-made is cleared away');
+    await attachTo(hypervisor, alpha, disk);
+    t.like(await heldOf(hypervisor, disk), [{ holder: { vm: alpha } }]);
+  });
+}
+
+serial('qemu hypervisor: a detach that is not answered is in doubt, then as QEMU says', async (t) => {
+  const { qemu, relay, hypervisor, disk } = await relayed(t, await place(t));
+  const device = await attachTo(hypervisor, alpha, disk);
+  const kept = relay.keepAnswersTo('blockdev-del');
+  using limit = deadline(500, 'the answer');
+  const detached = hypervisor.reconfigure(alpha, [{ do: 'detach', disk, device }], limit.signal);
+  await kept;
+  relay.passAll();
+  relay.cut();
+  const [outcome] = await detached;
+  t.true(outcome && ('device' in outcome || outcome.fault.class === 'unsure'));
+  t.deepEqual(await heldOf(hypervisor, disk), []);
+  t.deepEqual(await qemu.ask('query-named-block-nodes', { flat: true }), []);
+});
+
+serial('qemu hypervisor: a QMP socket that serves another client says so, and is used once it is free', async (t) => {
+  const at = await place(t);
+  const { qmp } = await startQemu(t, at, { name: 'alpha' });
+  const vms = [{ vm: alpha, qmp }];
+  const first = await openQemus(t, () => qmp, { vms });
+  const second = await openQemus(t, () => qmp, { vms, greetingLimitMs: 300 });
+  const disk = await diskIn(at, 'disk');
+  await attachTo(first, alpha, disk);
+  await refused(t, second.attachments(never), 'HostUnavailable', qmp, 'one client at a time');
+  first[Symbol.dispose]();
+  t.like(await heldOf(second, disk), [{ holder: { vm: alpha } }]);
+});
+
+async function fakeQmp(t: ExecutionContext, path: string, onConnection: (socket: Socket) => void): Promise<void> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    onConnection(socket);
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+}
+
+test('qemu hypervisor: a FAKE QMP that greets and then says nothing leaves nothing in doubt that was not sent', async (t) => {
+  const at = await place(t);
+  const qmp = at.path('fake.qmp');
+  const asked: string[] = [];
+  await fakeQmp(t, qmp, (socket) => {
+    socket.on('data', (data: Buffer) => asked.push(data.toString()));
+    socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
+  });
+  const hypervisor = await openQemus(t, () => qmp, { vms: [{ vm: alpha, qmp }], greetingLimitMs: 200 });
+  const attached = hypervisor.reconfigure(alpha, [attachOf(await diskIn(at, 'disk'))], never);
+  await refused(
+    t,
+    attached.then(([outcome]) => deviceOf(outcome)),
+    'HostUnavailable',
+    'VM alpha',
+    qmp,
+  );
+  t.false(asked.some((line) => line.includes('blockdev')));
+});
+
+test('qemu hypervisor: a FAKE socket that speaks another protocol is told apart from a VM that is off', async (t) => {
+  const at = await place(t);
+  const qmp = at.path('fake.qmp');
+  await fakeQmp(t, qmp, (socket) => socket.write('SSH-2.0-OpenSSH\n'));
+  const hypervisor = await openQemus(t, () => qmp, { vms: [{ vm: alpha, qmp }] });
+  const fault = faultOf(await t.throwsAsync(hypervisor.attachments(never)));
+  t.is(fault.code, 'HostUnavailable');
+  t.regex(fault.message, /fake\.qmp.*does not speak QMP/);
+});
