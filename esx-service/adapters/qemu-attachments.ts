@@ -7,7 +7,7 @@ import type { Device } from '../../native/channel/contract.ts';
 import type { Attachment, Vm } from '../core/holders.ts';
 import { wwnText } from '../core/qemu-names.ts';
 import type { Slot } from '../core/scsi-slots.ts';
-import type { Disk } from '../ports/hypervisor.ts';
+import type { Change, Disk, Outcome } from '../ports/hypervisor.ts';
 import { placeOf } from './qemu-plugging.ts';
 import type { OpenDisk, QemuSession } from './qemu-session.ts';
 import { diskIdOf } from './volume-reader.ts';
@@ -38,6 +38,25 @@ export function attachmentsOf(vm: Vm, disks: readonly FoundDisk[]): readonly Att
       return { diskId, path, device: noPlace, isReadOnly, holder: { other } };
     }),
   );
+}
+
+/** What the VM holds after these changes; undefined when that is in doubt. */
+export function afterChanges(
+  vm: Vm,
+  before: readonly FoundDisk[],
+  changes: readonly Change[],
+  outcomes: readonly Outcome[],
+): readonly Attachment[] | undefined {
+  const held = new Map(attachmentsOf(vm, before).map((attachment) => [attachment.diskId, attachment]));
+  for (const [place, change] of changes.entries()) {
+    const outcome = outcomes[place];
+    if (!outcome || ('fault' in outcome && outcome.fault.class === 'unsure')) return undefined;
+    if ('fault' in outcome) continue;
+    const { diskId, path } = change.disk.extent;
+    if (change.do === 'detach') held.delete(diskId);
+    else held.set(diskId, { diskId, path, device: outcome.device, isReadOnly: change.isReadOnly, holder: { vm } });
+  }
+  return [...held.values()];
 }
 
 /** Of a disk that is nowhere that a guest would find it. */

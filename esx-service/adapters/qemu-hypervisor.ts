@@ -2,9 +2,10 @@
  * QEMU as the hypervisor: its VMs are programs of this machine, each with a QMP socket; their disks are SCSI disks on
  * controllers that the VMs have from their start. Invariants: what is attached is what the QEMUs say, so nothing of it is
  * lost with us; a VM that is off is one whose socket nobody listens on; a VM that cannot be asked is never taken for one
- * that holds nothing. Left to the guest: to unmount before it asks for a detach, as QEMU cannot know.
+ * that holds nothing, and holds up no question about the others as long as its last answer still holds. Left to the guest: to unmount before it asks for a detach, as QEMU cannot know.
  */
 import { stat } from 'node:fs/promises';
+import { deadline } from '../../common/deadline.ts';
 import { faultOf, Fault } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { Device } from '../../native/channel/contract.ts';
@@ -12,7 +13,8 @@ import type { Attachment, Vm } from '../core/holders.ts';
 import { type Controller, type ControllerKind, freeSlot, type Slot, slotCount, slotKey } from '../core/scsi-slots.ts';
 import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
 import { fileHolder } from './file-holders.ts';
-import { attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
+import { LastAnswers } from './last-answers.ts';
+import { afterChanges, attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
 import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault } from './qemu-faults.ts';
 import { QemuMachine, type Running } from './qemu-machine.ts';
 import { placeOf } from './qemu-plugging.ts';
@@ -35,7 +37,11 @@ export interface QemuOptions {
   readonly logger: Logger;
   /** As in `MachineOptions`. */
   readonly greetingLimitMs?: number;
+  /** After that a VM does not answer. */
+  readonly answerLimitMs?: number;
 }
+
+const defaultAnswerLimitMs = 3_000;
 
 /** What a call works with: the slots are promised as they are chosen. */
 interface Call {
@@ -58,6 +64,7 @@ export class QemuHypervisor implements Hypervisor, Disposable {
   readonly #options: QemuOptions;
   readonly #machines = new Map<string, QemuMachine>();
   readonly #listeners = new Set<(vm: Vm) => void>();
+  readonly #lastAnswers = new LastAnswers();
 
   private constructor(options: QemuOptions) {
     this.#options = options;
@@ -90,11 +97,30 @@ export class QemuHypervisor implements Hypervisor, Disposable {
 
   async attachments(signal: AbortSignal): Promise<readonly Attachment[]> {
     await this.#discover();
-    const all = [...this.#machines.values()].map(async (machine) => {
-      const found = await machine.read((running) => findDisks(running.session, signal), signal);
-      return found ? attachmentsOf(machine.vm, found) : [];
-    });
+    const all = [...this.#machines.values()].map((machine) => this.#attachmentsTo(machine, signal));
     return (await Promise.all(all)).flat();
+  }
+
+  async #attachmentsTo(machine: QemuMachine, signal: AbortSignal): Promise<readonly Attachment[]> {
+    const { vm } = machine;
+    const { answerLimitMs = defaultAnswerLimitMs, logger } = this.#options;
+    const keep = this.#lastAnswers.ask(vm.id);
+    using limit = deadline(answerLimitMs, `the answer of VM ${vm.name} over QMP`, signal);
+    try {
+      const found = await machine.read((running) => findDisks(running.session, limit.signal), limit.signal);
+      const now = found ? attachmentsOf(vm, found) : [];
+      keep(now);
+      return now;
+    } catch (error) {
+      // Only QMP changes what it holds, and nothing was changed since.
+      const known = this.#lastAnswers.of(vm.id);
+      if (!known) throw error;
+      logger.warn('a VM does not answer; what it holds is told by its last answer', {
+        vm: vm.name,
+        ...failureFields(error),
+      });
+      return known;
+    }
   }
 
   watchPower(listener: (vm: Vm) => void): Disposable {
@@ -113,7 +139,11 @@ export class QemuHypervisor implements Hypervisor, Disposable {
       const fault = notBegun(vm, error);
       return changes.map(() => ({ fault }));
     }
+    this.#lastAnswers.forget(vm.id);
     const outcomes = await Promise.all(changes.map((change) => this.#change(machine, call, change)));
+    this.#lastAnswers.forget(vm.id);
+    const after = afterChanges(vm, call?.found ?? [], changes, outcomes);
+    if (after) this.#lastAnswers.ask(vm.id)(after);
     if (signal.aborted) machine.giveUp();
     return outcomes;
   }
@@ -125,6 +155,7 @@ export class QemuHypervisor implements Hypervisor, Disposable {
 
   #add({ vm, qmp: path, uuid, contextId }: QemuVm): QemuMachine {
     const onLost = (lost: Vm): void => {
+      this.#lastAnswers.forget(lost.id);
       for (const listener of this.#listeners) listener(lost);
     };
     const { logger, greetingLimitMs } = this.#options;

@@ -35,6 +35,10 @@ export class QemuPlugging implements Disposable {
     this.#session = session;
     this.#logger = logger;
     this.#subscription = session.connection.onEvent((event) => this.#onEvent(event));
+    void session.connection.ended.then(() => {
+      const end = new Fault('OutcomeUnknown', `QEMU of VM ${vm.name} ended the connection during a detach`);
+      for (const { reject } of this.#leaving.values()) reject(end);
+    });
   }
 
   /** @throws QmpRefusal, with nothing left plugged in; Fault that is *unsure*, with either */
@@ -84,6 +88,7 @@ export class QemuPlugging implements Disposable {
     const { deviceId: id } = found;
     if (id === undefined) return;
     const gone = Promise.withResolvers<undefined>();
+    gone.promise.catch(() => undefined);
     this.#leaving.set(id, gone);
     try {
       await this.#ask('device_del', { id }, signal).catch((error: unknown) => {
@@ -91,10 +96,7 @@ export class QemuPlugging implements Disposable {
         if (!isMissing(error)) throw error;
         gone.resolve(undefined);
       });
-      const ended = this.#session.connection.ended.then(() => {
-        throw new Fault('OutcomeUnknown', `QEMU of VM ${this.#vm.name} ended the connection during a detach`);
-      });
-      await abortable(Promise.race([gone.promise, ended]), signal);
+      await abortable(gone.promise, signal);
       if (diskIdOfName(id) !== undefined) await this.#removeNode(id);
     } finally {
       this.#leaving.delete(id);

@@ -129,10 +129,6 @@ serial('qemu hypervisor: a stopped QEMU answers nothing; what was asked of it is
       'nothing was changed',
     );
   }
-  {
-    using limit = deadline(300, 'the answer');
-    await refused(t, hypervisor.attachments(limit.signal), 'DeadlineExceeded');
-  }
   qemu.signal('SIGCONT');
   t.deepEqual(await heldOf(hypervisor, disk), []);
   await attachTo(hypervisor, alpha, disk);
@@ -162,4 +158,32 @@ serial('qemu service: an outside device_del, a kill and a restart of the service
   await qemu.kill();
   await again.attach('db', { vm: 'beta' });
   t.is(again.get('db').attached?.vm.name, 'beta');
+});
+
+serial('qemu service: a VM that does not answer holds up no other, and keeps its volumes', async (t) => {
+  const at = await place(t);
+  const qemu = await startQemu(t, at, { name: 'alpha' });
+  await startQemu(t, at, { name: 'beta' });
+  const hypervisor = await openQemus(t, (name) => at.path(`${name}.qmp`), { answerLimitMs: 200 });
+  const commands = await startCommands(t, { datastores: { local: at.path('local') }, hypervisor });
+  for (const name of ['mine', 'theirs']) await commands.create(name);
+  const { device } = await commands.attach('theirs', { vm: 'beta' });
+  await commands.attach('mine');
+  qemu.signal('SIGSTOP');
+  t.deepEqual((await commands.attach('theirs', { vm: 'beta' })).device, device);
+  await commands.detach('theirs', {}, { vm: 'beta' });
+  await refused(t, commands.attach('mine', { vm: 'beta' }), 'VolumeInUse', 'VM alpha');
+  qemu.signal('SIGCONT');
+  await commands.detach('mine');
+  await commands.attach('mine', { vm: 'beta' });
+});
+
+serial('qemu hypervisor: a VM that never answered makes it unknown who holds what', async (t) => {
+  const at = await place(t);
+  const qemu = await startQemu(t, at, { name: 'alpha' });
+  const hypervisor = await openQemus(t, (name) => at.path(`${name}.qmp`), { answerLimitMs: 200 });
+  qemu.signal('SIGSTOP');
+  await refused(t, hypervisor.attachments(never), 'DeadlineExceeded', 'VM alpha');
+  qemu.signal('SIGCONT');
+  t.deepEqual(await hypervisor.attachments(never), []);
 });
