@@ -2,7 +2,8 @@
  * QEMU as the hypervisor: its VMs are programs of this machine, each with a QMP socket; their disks are SCSI disks on
  * controllers that the VMs have from their start. Invariants: what is attached is what the QEMUs say, so nothing of it is
  * lost with us; a VM that is off is one whose socket nobody listens on; a VM that cannot be asked is never taken for one
- * that holds nothing, and holds up no question about the others as long as its last answer still holds. Left to the guest: to unmount before it asks for a detach, as QEMU cannot know.
+ * that holds nothing, and holds up no question about the others for as long as its last answer holds. Left to the guest:
+ * to unmount before it asks for a detach, as QEMU cannot know.
  */
 import { stat } from 'node:fs/promises';
 import { deadline } from '../../common/deadline.ts';
@@ -247,8 +248,8 @@ export class QemuHypervisor implements Hypervisor, Disposable {
     for (const machine of this.#machines.values()) {
       if (machine === asker) continue;
       try {
-        const found = await machine.read((running) => findDisks(running.session, signal), signal);
-        if (found?.some((one) => isOf(one, disk))) return `VM ${machine.vm.name}`;
+        const held = await this.#attachmentsTo(machine, signal);
+        if (held.some(({ diskId }) => diskId === disk.extent.diskId)) return `VM ${machine.vm.name}`;
       } catch (error) {
         const about = { vm: machine.vm.name, disk: disk.extent.path, ...failureFields(error) };
         this.#options.logger.warn('a VM could not be asked whether it holds a disk', about);

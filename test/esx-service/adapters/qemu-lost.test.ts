@@ -93,6 +93,7 @@ serial('qemu hypervisor: a device that somebody else takes out is noticed, and i
   await qemu.ask('device_del', { id });
   t.regex(String(await warned.promise), /taken out of a VM by somebody else/);
   t.deepEqual(await heldOf(hypervisor, disk), []);
+  t.deepEqual(await qemu.ask('query-named-block-nodes', { flat: true }), []);
   t.deepEqual(await detachFrom(hypervisor, alpha, disk, device), device);
   await attachTo(hypervisor, beta, disk);
 });

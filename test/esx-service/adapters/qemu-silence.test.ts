@@ -1,6 +1,7 @@
 /** QMP that is cut, or does not answer: real QEMUs behind a relay of ours, and FAKE servers where the title says so. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
 import { deadline } from '../../../common/deadline.ts';
 import { faultOf } from '../../../common/fault.ts';
@@ -128,4 +129,29 @@ test('qemu hypervisor: a FAKE socket that speaks another protocol is told apart 
   const fault = faultOf(await t.throwsAsync(hypervisor.attachments(never)));
   t.is(fault.code, 'HostUnavailable');
   t.regex(fault.message, /fake\.qmp.*does not speak QMP/);
+});
+
+test('qemu hypervisor: a VM that is found is told by the vsock address that its QEMU, here a FAKE, names', async (t) => {
+  const at = await place(t);
+  const answers: Readonly<Record<string, unknown>> = {
+    'query-uuid': { UUID: '6c1d5f2e-8a4b-4c3d-9e2f-0a1b2c3d4e5f' },
+    'qom-list': [{ name: 'vsock0', type: 'child<vhost-vsock-pci>' }],
+    'qom-get': 7,
+    'query-block': [],
+    'query-named-block-nodes': [],
+  };
+  await fakeQmp(t, at.path('web.qmp'), (socket) => {
+    socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
+    createInterface(socket).on('line', (line) => {
+      const { execute, id } = JSON.parse(line) as { execute: string; id: number };
+      socket.write(`${JSON.stringify({ id, return: answers[execute] ?? {} })}\n`);
+    });
+  });
+  const discovery = at.path('*.qmp');
+  const hypervisor = await openQemus(t, () => '', { vms: [], discovery, hasContextIds: true });
+  t.is(hypervisor.vmOfContextId?.(7), undefined, 'nobody was asked yet');
+  await hypervisor.attachments(never);
+  t.deepEqual(hypervisor.vmOfContextId?.(7), { id: 'web', name: 'web' });
+  const strict = await openQemus(t, () => '', { vms: [{ vm: alpha, qmp: at.path('web.qmp'), contextId: 8 }] });
+  await refused(t, strict.attachments(never), 'HostUnavailable', 'context ID 7, not 8', 'VM alpha');
 });
