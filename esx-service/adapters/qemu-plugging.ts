@@ -70,6 +70,8 @@ export class QemuPlugging implements Disposable {
           lun: 0,
           serial: uuid,
           wwn: qemuWwn(uuid),
+          // By default QEMU stops the whole VM when a datastore is full, until somebody tells it to go on.
+          werror: 'report',
         },
         signal,
       );
