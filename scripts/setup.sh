@@ -46,7 +46,7 @@ command_from flock util-linux
 command_from fincore util-linux-extra
 command_from nsenter util-linux
 command_from setpriv util-linux
-# Containers get this one file as their whole system, so it must need no libraries.
+# Containers and test guests get this one file as their whole system, so it must need no libraries.
 if ! command -v busybox >/dev/null 2>&1 || ldd "$(command -v busybox)" >/dev/null 2>&1; then want busybox-static; fi
 # Debian 13 moved the client out of docker.io.
 if ! command -v docker >/dev/null 2>&1; then

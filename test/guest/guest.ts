@@ -1,0 +1,114 @@
+/**
+ * A virtual machine for tests: Debian's kernel under QEMU, with our product in it, a vsock device, and a bus for disks.
+ *
+ * Invariants: when it is disposed, or this process ends in whatever way, its processes have ended and its files are
+ * gone; every wait has a deadline; who waits for a guest that has died is told so with the end of its console.
+ */
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { abortable, deadline } from '../../common/deadline.ts';
+import { messageOf } from '../../common/fault.ts';
+import { Agent, type GuestResult, type RunOptions } from './agent.ts';
+import { guestImage } from './image.ts';
+import { OwnedProcess } from './owned-process.ts';
+import { packProject } from './project.ts';
+import { qemuCommand } from './qemu-command.ts';
+import { VsockBackend } from './vsock-backend.ts';
+
+export interface GuestOptions {
+  readonly memoryMebibytes?: number;
+  /** What the guest takes for its own CID. */
+  readonly cid?: number;
+  /** More of QEMU's arguments. */
+  readonly arguments?: readonly string[];
+}
+
+const bootMs = 60_000;
+const consoleCharacters = 2000;
+
+export class Guest implements AsyncDisposable {
+  /** QEMU's monitor, where nobody is connected yet. */
+  readonly qmpSocket: string;
+  readonly vsock: VsockBackend;
+  readonly #owned: AsyncDisposableStack;
+  readonly #agent: Agent;
+  readonly #folder: string;
+
+  private constructor(owned: AsyncDisposableStack, folder: string, vsock: VsockBackend, agent: Agent) {
+    this.#owned = owned;
+    this.#folder = folder;
+    this.#agent = agent;
+    this.qmpSocket = join(folder, 'qmp');
+    this.vsock = vsock;
+  }
+
+  static async boot(options: GuestOptions = {}): Promise<Guest> {
+    await using owned = new AsyncDisposableStack();
+    const folder = await mkdtemp(join(tmpdir(), 'guest-'));
+    owned.defer(() => rm(folder, { recursive: true, force: true }));
+    const image = await guestImage();
+    await packProject(join(folder, 'project.tar'));
+    const { cid = 3, memoryMebibytes = 512 } = options;
+    const vsock = owned.use(await VsockBackend.start(folder, cid));
+    using limit = deadline(bootMs, 'booting a guest');
+    const port = await awaitPort(join(folder, 'agent'));
+    owned.defer(() => void port.server.close());
+    const command = qemuCommand({ ...options, folder, image, memoryMebibytes, vsockDevice: vsock.deviceSocket });
+    const qemu = owned.use(new OwnedProcess(command));
+    qemu.output.resume();
+    const died = qemu.ended.then(async (): Promise<never> => {
+      throw new Error(`QEMU has ended: ${qemu.complaints}\n${await consoleEnd(folder)}`);
+    });
+    died.catch(() => undefined);
+    try {
+      const agent = new Agent(await abortable(Promise.race([port.connected, died]), limit.signal));
+      died.catch((error: unknown) => agent.lose(error instanceof Error ? error : new Error(String(error))));
+      await abortable(agent.ready, limit.signal);
+      return new Guest(owned.move(), folder, vsock, agent);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}\n${await consoleEnd(folder)}`, { cause: error });
+    }
+  }
+
+  /** In a shell, as root. Several may run at once. */
+  run(command: string, options?: RunOptions): Promise<GuestResult> {
+    return this.#agent.run(command, options);
+  }
+
+  /** As `run`, for commands whose failure means that the test bed itself is broken; gives their output. */
+  async mustRun(command: string, options?: RunOptions): Promise<string> {
+    const { code, stdout, stderr } = await this.run(command, options);
+    if (code !== 0) throw new Error(`"${command}" in the guest ended with ${code}: ${stderr}${stdout}`);
+    return stdout;
+  }
+
+  /** The folder must be there. */
+  async copyIn(bytes: Uint8Array, path: string): Promise<void> {
+    await this.mustRun(`cat > '${path}'`, { input: bytes });
+  }
+
+  /** What the guest's kernel and start have said so far. */
+  consoleLog(): Promise<string> {
+    return readFile(join(this.#folder, 'console'), 'utf8');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+}
+
+/** QEMU connects here at its start, so nobody has to look for a socket of its making. */
+async function awaitPort(path: string): Promise<{ readonly server: Server; readonly connected: Promise<Socket> }> {
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const server = createServer(resolve).listen(path);
+  await once(server, 'listening');
+  return { server, connected: promise };
+}
+
+async function consoleEnd(folder: string): Promise<string> {
+  const text = await readFile(join(folder, 'console'), 'utf8').catch(() => '');
+  return `the end of its console: ${text.slice(-consoleCharacters)}`;
+}

