@@ -3,7 +3,7 @@
  *
  * Invariants: every descriptor received ends in a Socket or is closed; a dial that failed or was cancelled leaves
  * nothing open; a listener's close has resolved only when its port is free. The other side of these sockets is a pump,
- * so a connection that was cut ends as any other does: with 'end'.
+ * so a connection that was cut ends as any other does: with 'end', or with an error if we had sent what nobody took.
  */
 import { close } from 'node:fs';
 import { Socket } from 'node:net';
