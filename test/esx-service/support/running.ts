@@ -38,8 +38,14 @@ export function configIn(at: Place): Record<string, unknown> {
   };
 }
 
-export async function startRunning(t: ExecutionContext, at: Place): Promise<Running> {
-  const service = await startService(serviceConfigSchema.parse(configIn(at)), { logger: silentLogger });
+export async function startRunning(
+  t: ExecutionContext,
+  at: Place,
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<Running> {
+  const service = await startService(serviceConfigSchema.parse({ ...configIn(at), ...config }), {
+    logger: silentLogger,
+  });
   t.teardown(() => service.close());
   return { service, ...clientsOf(t, at) };
 }
