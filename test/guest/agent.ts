@@ -19,15 +19,18 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Its abort kills the command, too. */
   readonly signal?: AbortSignal;
+  /** Told of its output as it comes; the result then has none. */
+  readonly onOutput?: (text: string) => void;
 }
 
 const request = { run: 0, kill: 1 } as const;
 const answer = { ready: 0, output: 1, errors: 2, exit: 3 } as const;
 const headerBytes = 12;
 const defaultTimeoutMs = 60_000;
+const endMs = 5_000;
 
 interface Running {
-  readonly stdout: Buffer[];
+  readonly onOutput: (bytes: Buffer) => void;
   readonly stderr: Buffer[];
   readonly exited: PromiseWithResolvers<number>;
 }
@@ -67,19 +70,31 @@ export class Agent {
     limit.signal.throwIfAborted();
     if (this.#lost) throw this.#lost;
     const id = ++this.#lastId;
-    const running: Running = { stdout: [], stderr: [], exited: Promise.withResolvers<number>() };
+    const stdout: Buffer[] = [];
+    const onOutput = (bytes: Buffer): void => {
+      if (options.onOutput) options.onOutput(bytes.toString());
+      else stdout.push(bytes);
+    };
+    const running: Running = { onOutput, stderr: [], exited: Promise.withResolvers<number>() };
     this.#running.set(id, running);
     try {
       this.#send(id, request.run, Buffer.concat([Buffer.from(`${command}\0`), options.input ?? Buffer.alloc(0)]));
       const code = await abortable(running.exited.promise, limit.signal);
       const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString();
-      return { code, stdout: text(running.stdout), stderr: text(running.stderr) };
+      return { code, stdout: text(stdout), stderr: text(running.stderr) };
     } catch (error) {
-      if (limit.signal.aborted) this.#send(id, request.kill, Buffer.alloc(0));
+      if (limit.signal.aborted) await this.#kill(id, running);
       throw error;
     } finally {
       this.#running.delete(id);
     }
+  }
+
+  /** Returns when it has ended, or when the guest does not say so in due time. */
+  async #kill(id: number, { exited }: Running): Promise<void> {
+    this.#send(id, request.kill, Buffer.alloc(0));
+    using limit = deadline(endMs, 'the end of a killed command');
+    await abortable(exited.promise, limit.signal).catch(() => undefined);
   }
 
   #send(id: number, kind: number, body: Buffer): void {
@@ -104,7 +119,7 @@ export class Agent {
     if (kind === answer.ready) this.#ready.resolve(undefined);
     // Of a command that was given up nobody wants to know.
     const running = this.#running.get(id);
-    if (kind === answer.output) running?.stdout.push(body);
+    if (kind === answer.output) running?.onOutput(body);
     if (kind === answer.errors) running?.stderr.push(body);
     if (kind === answer.exit) running?.exited.resolve(body.readInt32LE(0));
   }

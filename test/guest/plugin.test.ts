@@ -3,29 +3,47 @@
  * machine (it has loop devices for a hypervisor), so nothing is mounted here.
  */
 import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { json } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
+import { deadline } from '../../common/deadline.ts';
 import { daemon, kill } from '../esx-service/support/daemon.ts';
 import { filesOf, type Place, place } from '../esx-service/support/place.ts';
 import { startRunning } from '../esx-service/support/running.ts';
 import { Guest } from './guest.ts';
+import { GuestProgram } from './guest-program.ts';
 
 const port = 1019;
+const bridgePort = 7000;
+const answerMs = 30_000;
 const pluginSocket = '/run/docker/plugins/vmdk.sock';
 
 let guest: Guest;
 
 test.before(async () => {
   guest = await Guest.boot();
+  await GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${pluginSocket}`, 'listening');
 });
 test.after.always(async () => {
   await guest[Symbol.asyncDispose]();
 });
 
-type Request = readonly [verb: string, body: unknown];
+type Question = readonly [verb: string, body: unknown];
 
-async function ask(...requests: readonly Request[]): Promise<unknown[]> {
-  const input = Buffer.from(JSON.stringify(requests));
-  return JSON.parse(await guest.mustRun(`node /vmdk/inside/ask-plugin.js ${pluginSocket}`, { input })) as unknown[];
+/** As Docker does, one after another; from outside, so that no program has to be started for it in the guest. */
+async function ask(...questions: readonly Question[]): Promise<unknown[]> {
+  const answers: unknown[] = [];
+  for (const [verb, body] of questions) {
+    const socket = await guest.vsock.dial(bridgePort);
+    using limit = deadline(answerMs, verb);
+    const { signal } = limit;
+    const asked = request({ path: `/VolumeDriver.${verb}`, method: 'POST', createConnection: () => socket, signal });
+    asked.end(JSON.stringify(body));
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    answers.push(await json(answer));
+    socket.destroy();
+  }
+  return answers;
 }
 
 /** The service knows the guest by its socket, which is the other end of the guest's CID 2. */
@@ -35,23 +53,11 @@ function configFor(): Record<string, unknown> {
 
 /** The plugin with its own defaults, which name `vsock://2:1019`; it ends with the test. */
 async function startPlugin(t: ExecutionContext): Promise<void> {
-  // Of one that was killed.
-  await guest.mustRun(`rm -f ${pluginSocket}`);
-  const stop = new AbortController();
-  const running = guest.run(`/vmdk/bin/vmdk-plugin --docker-socket '' > /tmp/plugin.log 2>&1`, {
-    signal: stop.signal,
-    timeoutMs: 110_000,
-  });
-  const ended = running.then(
-    () => undefined,
-    () => undefined,
-  );
+  const plugin = await GuestProgram.start(guest, `/vmdk/bin/vmdk-plugin --docker-socket ''`, 'plugin ready');
   t.teardown(async () => {
-    stop.abort();
-    await ended;
-    if (!t.passed) t.log(await guest.mustRun('cat /tmp/plugin.log'));
+    await plugin[Symbol.asyncDispose]();
+    if (!t.passed) t.log(plugin.output);
   });
-  await guest.mustRun(`until [ -S ${pluginSocket} ]; do usleep 20000; done`);
 }
 
 const datastore = (at: Place): string => at.path('local');

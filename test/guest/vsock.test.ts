@@ -4,8 +4,8 @@ import { createServer, type Server } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import { deadline } from '../../common/deadline.ts';
 import { Guest } from './guest.ts';
+import { GuestProgram } from './guest-program.ts';
 import { checks, closedPort, cuttingPort, echoPort, hostCid } from './vsock-checks.ts';
 
 const listenerPort = 6001;
@@ -66,12 +66,11 @@ test.serial('vsock in a guest: what dials privileged reaches the host from a sou
 test.serial(
   'vsock in a guest: the host is told by its CID and port, and refused from an unprivileged one',
   async (t) => {
-    using end = deadline(60_000, 'the listener in the guest');
-    const stop = new AbortController();
-    const running = guest
-      .run(`node /vmdk/inside/vsock-listener.js ${listenerPort} > /tmp/listener`, { signal: stop.signal })
-      .catch(() => undefined);
-    await guest.mustRun('until grep -q listening /tmp/listener; do usleep 20000; done', { signal: end.signal });
+    await using listener = await GuestProgram.start(
+      guest,
+      `node /vmdk/inside/vsock-listener.js ${listenerPort}`,
+      'listening',
+    );
     const privileged = await guest.vsock.dial(listenerPort, 700);
     const sent = randomBytes(mebibyte);
     const back = buffer(privileged);
@@ -79,9 +78,7 @@ test.serial(
     t.true((await back).equals(sent));
     const unprivileged = await guest.vsock.dial(listenerPort, 2000);
     t.is((await buffer(unprivileged)).length, 0);
-    t.is(await guest.mustRun('cat /tmp/listener'), `listening\n${hostCid}:700\n`);
+    t.is(listener.output, `listening\n${hostCid}:700\n`);
     await t.throwsAsync(guest.vsock.dial(closedPort), { message: /refused/ });
-    stop.abort();
-    await running;
   },
 );
