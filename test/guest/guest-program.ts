@@ -1,42 +1,59 @@
 /** A program that goes on running in a guest. Invariant: when it is disposed, nothing that it started runs any more. */
+import { EventEmitter } from 'node:events';
 import { abortable, deadline } from '../../common/deadline.ts';
 import type { Guest } from './guest.ts';
 
-const startMs = 60_000;
+const answerMs = 60_000;
 /** No test is as long. */
 const lifeMs = 600_000;
 
 export class GuestProgram implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #ended: Promise<unknown>;
+  readonly #news = new EventEmitter();
   #output = '';
 
-  private constructor(guest: Guest, command: string, onOutput: () => void) {
+  private constructor(guest: Guest, command: string) {
     this.#ended = guest.run(`exec ${command} 2>&1`, {
       timeoutMs: lifeMs,
       signal: this.#stop.signal,
       onOutput: (text) => {
         this.#output += text;
-        onOutput();
+        this.#news.emit('output');
       },
     });
-    this.#ended.catch(() => undefined);
+    this.#ended.then(
+      () => this.#news.emit('end'),
+      () => this.#news.emit('end'),
+    );
   }
 
   /** Resolves when the program has written this. */
   static async start(guest: Guest, command: string, sign: string): Promise<GuestProgram> {
-    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    const program = new GuestProgram(guest, command, () => {
-      if (program.output.includes(sign)) resolve(undefined);
-    });
-    program.#ended.then(() => reject(new Error(`"${command}" has ended: ${program.output}`)), reject);
-    using limit = deadline(startMs, `"${command}" in the guest`);
+    const program = new GuestProgram(guest, command);
     try {
-      await abortable(promise, limit.signal);
+      await program.until(sign);
       return program;
     } catch (error) {
       await program[Symbol.asyncDispose]();
       throw error;
+    }
+  }
+
+  /** Resolves when it has written this, now or earlier. */
+  async until(sign: string): Promise<void> {
+    using limit = deadline(answerMs, `"${sign}" of a program in the guest`);
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const look = (): void => {
+      if (this.#output.includes(sign)) resolve(undefined);
+    };
+    const end = (): void => reject(new Error(`a program in the guest has ended before "${sign}": ${this.#output}`));
+    this.#news.on('output', look).once('end', end);
+    look();
+    try {
+      await abortable(promise, limit.signal);
+    } finally {
+      this.#news.off('output', look).off('end', end);
     }
   }
 

@@ -13,6 +13,7 @@ import { abortable, deadline } from '../../common/deadline.ts';
 import { messageOf } from '../../common/fault.ts';
 import { Agent, type GuestResult, type RunOptions } from './agent.ts';
 import { guestImage } from './image.ts';
+import { askMonitor } from './monitor.ts';
 import { OwnedProcess } from './owned-process.ts';
 import { packProject } from './project.ts';
 import { qemuCommand } from './qemu-command.ts';
@@ -26,7 +27,7 @@ export interface GuestOptions {
   readonly arguments?: readonly string[];
 }
 
-const bootMs = 60_000;
+const bootMs = 90_000;
 const consoleCharacters = 2000;
 
 export class Guest implements AsyncDisposable {
@@ -88,6 +89,15 @@ export class Guest implements AsyncDisposable {
   /** The folder must be there. */
   async copyIn(bytes: Uint8Array, path: string): Promise<void> {
     await this.mustRun(`cat > '${path}'`, { input: bytes });
+  }
+
+  /** Its processors stand still, until `resume`. */
+  async pause(): Promise<void> {
+    await askMonitor(join(this.#folder, 'monitor'), 'stop');
+  }
+
+  async resume(): Promise<void> {
+    await askMonitor(join(this.#folder, 'monitor'), 'cont');
   }
 
   /** What the guest's kernel and start have said so far. */

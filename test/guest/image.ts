@@ -35,7 +35,7 @@ const rootDiskSize = '768M';
 export async function guestImage(): Promise<GuestImage> {
   const kernel = await debianKernel();
   const contents = await contentsOf(kernel);
-  const folder = await madeOnce(`image-${await fingerprint(contents)}`, async (fresh) => {
+  const folder = await madeOnce('image', await fingerprint(contents), async (fresh) => {
     await makeInitrd(kernel, join(fresh, 'initrd'));
     await makeRootDisk(kernel, contents, fresh);
   });

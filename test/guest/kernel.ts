@@ -15,7 +15,7 @@ const metapackage = 'linux-image-cloud-amd64';
 const downloadMs = 300_000;
 
 export async function debianKernel(): Promise<Kernel> {
-  const folder = await madeOnce('kernel', unpack);
+  const folder = await madeOnce('kernel', 'debian', unpack);
   const [version] = await readdir(join(folder, 'lib/modules'));
   if (version === undefined) throw new Error(`${folder} has no kernel modules; remove it and try again`);
   return { version, image: join(folder, `boot/vmlinuz-${version}`), modules: join(folder, 'lib/modules', version) };

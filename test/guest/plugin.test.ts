@@ -15,6 +15,7 @@ import { GuestProgram } from './guest-program.ts';
 
 const port = 1019;
 const bridgePort = 7000;
+const closedPort = 1020;
 const answerMs = 30_000;
 const pluginSocket = '/run/docker/plugins/vmdk.sock';
 
@@ -100,6 +101,12 @@ test.serial('plugin in a guest: a service that was killed is found again when it
   t.like(await ask(['List', {}]), [{ Err: '', Volumes: [{ Name: 'after' }] }]);
   again.kill('SIGTERM');
   await once(again, 'exit');
+});
+
+test.serial('plugin in a guest: a service that cannot be reached is told by its address', async (t) => {
+  const program = `/vmdk/bin/vmdk-plugin --docker-socket '' --service vsock://2:${closedPort}`;
+  await using _plugin = await GuestProgram.start(guest, program, `cannot reach vsock://2:${closedPort}`);
+  t.true(guest.vsock.connections.some((made) => made.port === closedPort && !made.isConnected));
 });
 
 test.serial('version 2 in a guest: a client that writes single bytes gets right answers over vsock', async (t) => {

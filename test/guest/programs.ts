@@ -26,7 +26,7 @@ async function compiled(name: string, files: readonly string[], more: readonly s
   const hash = createHash('sha256');
   for (const file of files) hash.update(await readFile(file));
   const sources = files.filter((file) => file.endsWith('.c'));
-  const folder = await madeOnce(`${name}-${hash.digest('hex').slice(0, 16)}`, async (fresh) => {
+  const folder = await madeOnce(name, hash.digest('hex').slice(0, 16), async (fresh) => {
     await mustRun(['cc', ...flags, ...more, ...sources, '-o', join(fresh, name)]);
   });
   return join(folder, name);

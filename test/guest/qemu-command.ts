@@ -26,7 +26,8 @@ export function qemuCommand(options: QemuOptions): Command {
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1'],
     ...['-chardev', `file,id=console,path=${at('console')}`, '-serial', 'chardev:console'],
-    ...['-qmp', `unix:${at('qmp')},server=on,wait=off`],
+    // One for the product, one for ourselves: a monitor serves one client at a time.
+    ...['-qmp', `unix:${at('qmp')},server=on,wait=off`, '-qmp', `unix:${at('monitor')},server=on,wait=off`],
     ...['-drive', `id=root,if=none,format=raw,snapshot=on,file=${image.rootDisk}`],
     ...['-device', 'virtio-blk-pci,drive=root'],
     ...['-drive', `id=project,if=none,format=raw,read-only=on,file=${at('project.tar')}`],

@@ -79,6 +79,15 @@ export class VsockBackend implements AsyncDisposable {
     }
   }
 
+  /** A host that hears nothing and answers nothing, until `resume`. */
+  pause(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process[Symbol.asyncDispose]();
   }
