@@ -1,4 +1,4 @@
-/** The C programs of the test guests, compiled when a source has changed. */
+/** The C programs of the test guests, compiled when a source or how they are compiled has changed. */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ export async function vsockBackendProgram(): Promise<string> {
 }
 
 async function compiled(name: string, files: readonly string[], more: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update([...flags, ...more].join(' '));
   for (const file of files) hash.update(await readFile(file));
   const sources = files.filter((file) => file.endsWith('.c'));
   const folder = await madeOnce(name, hash.digest('hex').slice(0, 16), async (fresh) => {
