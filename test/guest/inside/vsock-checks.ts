@@ -4,7 +4,7 @@ import { checks } from '../vsock-checks.ts';
 import { inGuestOnly } from '../in-guest.ts';
 import { eventually, nativeThreads, openSockets } from '../../native/support/process-state.ts';
 
-const limitMs = 30_000;
+const limitMs = 15_000;
 
 inGuestOnly();
 const socketsBefore = await openSockets();
