@@ -1,14 +1,8 @@
-/** The test guest itself. One guest lives at a time: the last but one test ends it. */
-import { spawn } from 'node:child_process';
+/** The test guest itself; the last test ends it. */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
-import { killIfAlive, processTree, untilEnded } from '../docker/harness/processes.ts';
 import { Guest } from './guest.ts';
 
 let guest: Guest;
@@ -69,26 +63,4 @@ test.serial('guest: who waits for one that has died is told so, with the end of 
     message: /QEMU has ended[^]*last words/,
   });
   await t.throwsAsync(guest.run('true'), { message: /QEMU has ended/ });
-});
-
-test.serial('guest: when its owner is killed, nothing of it goes on running', async (t) => {
-  const script = `
-    import { Guest } from ${JSON.stringify(join(import.meta.dirname, 'guest.ts'))};
-    await Guest.boot();
-    console.log('booted');
-  `;
-  const folder = await mkdtemp(join(tmpdir(), 'guest-owner-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const owner = spawn(process.execPath, ['--input-type=module-typescript', '--eval', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, TMPDIR: folder },
-  });
-  t.teardown(() => owner.kill('SIGKILL'));
-  t.is(String(((await once(owner.stdout, 'data')) as [Buffer])[0]), 'booted\n');
-  const children = (await processTree((pid) => Promise.resolve(pid === owner.pid))).filter((pid) => pid !== owner.pid);
-  t.teardown(() => children.forEach(killIfAlive));
-  t.true(children.length >= 2, 'QEMU and its vsock device');
-  owner.kill('SIGKILL');
-  await once(owner, 'exit');
-  await t.notThrowsAsync(untilEnded(children, 10_000));
 });
