@@ -2,8 +2,9 @@
  * What became of each command, by VM and key. Invariant: while a key is remembered its work is started once; who asks
  * with it while the work runs joins it, and who asks later gets the first outcome. A key is remembered as long as its
  * work runs, and then for `maxAgeMs` unless its VM has `maxEntries` newer ones. Outcomes after which a caller may
- * repeat (busy, unreachable), and cancelled ones, are forgotten at once: the same key may then try afresh. All others
- * stay, unsure ones too, since starting again what may have happened would answer "exists" to its own creator.
+ * repeat (busy, unreachable) are forgotten at once: the same key may then try afresh. All others stay: unsure ones, since
+ * starting again what may have happened would answer "exists" to its own creator; and cancelled ones, since a copy that
+ * comes late, over a connection that was slower, must not begin what its caller gave up and has undone meanwhile.
  */
 import { Fault } from '../../common/fault.ts';
 import type { Executions, Outcome, Work } from './executions.ts';
@@ -128,5 +129,5 @@ export class Outcomes {
 }
 
 function isLasting(outcome: Outcome): boolean {
-  return !('fault' in outcome) || !['busy', 'unreachable', 'cancelled'].includes(outcome.fault.class);
+  return !('fault' in outcome) || !['busy', 'unreachable'].includes(outcome.fault.class);
 }

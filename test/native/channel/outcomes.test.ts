@@ -69,7 +69,7 @@ test('outcomes: who asks while the work runs joins it, and all are told in the s
 
 for (const code of faultCodes) {
   const fault = new Fault(code, 'failed');
-  const isForgotten = ['busy', 'unreachable', 'cancelled'].includes(fault.class);
+  const isForgotten = ['busy', 'unreachable'].includes(fault.class);
   test(`outcomes: ${code} (${fault.class}) ${isForgotten ? 'is forgotten' : 'stays'}`, (t) => {
     const store = open();
     store.run('a', { code });
