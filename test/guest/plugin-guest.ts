@@ -1,0 +1,73 @@
+/**
+ * The plugin in a guest, asked as Docker asks it, from outside: so no program has to be started for that in the guest.
+ * Invariant: nothing of a question is left when it is answered.
+ */
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { json } from 'node:stream/consumers';
+import type { ExecutionContext } from 'ava';
+import { deadline } from '../../common/deadline.ts';
+import { Guest, type GuestOptions } from './guest.ts';
+import { GuestProgram } from './guest-program.ts';
+
+/** Of the service, as the guest sees it. */
+export const servicePort = 1019;
+
+const bridgePort = 7000;
+const pluginSocket = '/run/docker/plugins/vmdk.sock';
+const answerMs = 60_000;
+
+export interface Answer {
+  readonly Err: string;
+  readonly Mountpoint?: string;
+}
+
+export type Question = readonly [verb: string, body: unknown];
+
+/** Boots a guest whose plugin, once it runs, can be asked. */
+export async function bootPluginGuest(options?: GuestOptions): Promise<Guest> {
+  const guest = await Guest.boot(options);
+  try {
+    await startBridge(guest);
+    return guest;
+  } catch (error) {
+    await guest[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Again after each start of the guest. */
+export async function startBridge(guest: Guest): Promise<void> {
+  await GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${pluginSocket}`, 'listening');
+}
+
+/** The plugin with its own defaults, which name `vsock://2:1019`; it ends with the test. */
+export async function startPlugin(t: ExecutionContext, guest: Guest): Promise<GuestProgram> {
+  const plugin = await GuestProgram.start(guest, `/vmdk/bin/vmdk-plugin --docker-socket ''`, 'plugin ready');
+  t.teardown(async () => {
+    await plugin[Symbol.asyncDispose]();
+    if (!t.passed) t.log(plugin.output);
+  });
+  return plugin;
+}
+
+export async function askPlugin(guest: Guest, verb: string, body: unknown): Promise<Answer> {
+  const socket = await guest.vsock.dial(bridgePort);
+  using limit = deadline(answerMs, verb);
+  const { signal } = limit;
+  const asked = request({ path: `/VolumeDriver.${verb}`, method: 'POST', createConnection: () => socket, signal });
+  asked.end(JSON.stringify(body));
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  try {
+    return (await json(answer)) as Answer;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** One after another. */
+export async function askInTurn(guest: Guest, ...questions: readonly Question[]): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const [verb, body] of questions) answers.push(await askPlugin(guest, verb, body));
+  return answers;
+}
