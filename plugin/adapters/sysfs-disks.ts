@@ -3,7 +3,7 @@
  * the one meant only with its sequence number, a SCSI disk only below its controller, at its unit and, where both tell
  * one, with its world-wide name. Nothing is kept between calls.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
@@ -36,6 +36,16 @@ export class SysfsDisks {
     const stat = await readFile(join(this.#root, 'class/block', basename(devicePath), 'stat'), 'utf8');
     const fields = stat.trim().split(/\s+/);
     return Number(fields[0]) + Number(fields[4]);
+  }
+
+  /**
+   * A number that the kernel gives to a disk as it appears, and to no other for long after; undefined when no disk has
+   * that name, and for loop devices, which stay when their disks go, and are told apart by their sequence numbers.
+   */
+  entryOf(devicePath: string): number | undefined {
+    const name = basename(devicePath);
+    if (name === '' || name.startsWith('loop')) return undefined;
+    return statSync(join(this.#root, 'class/block', name), { throwIfNoEntry: false })?.ino;
   }
 
   async #findScsi(device: Device & { readonly kind: 'scsi' }): Promise<string | undefined> {

@@ -7,14 +7,14 @@
  */
 import { deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
-import type { Logger } from '../../common/logging.ts';
+import { failureFields, type Logger } from '../../common/logging.ts';
 import type { FullName } from '../../common/names.ts';
 import { parseFullName } from '../../common/names.ts';
 import { Undo } from '../../common/undo.ts';
 import type { Fstype } from '../../common/volume-options.ts';
 import type { Reply } from '../../native/channel/contract.ts';
 import { needsProbe, planFileSystem } from '../core/file-system-plan.ts';
-import type { Devices } from '../ports/devices.ts';
+import type { Devices, LeavingDevice } from '../ports/devices.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
 import type { Host } from '../ports/host.ts';
 import type { MountPoints } from '../ports/mount-points.ts';
@@ -34,6 +34,9 @@ export interface MounterParts {
   /** Time limit of making a disk ready (mkfs, a clone's new identity), in milliseconds. */
   readonly prepareMs: number;
 }
+
+/** A kernel takes its disks out one after another, each within a tenth of a second. */
+const leaveMs = 10_000;
 
 /** A disk that this guest holds. Without a path it is attached but not mounted. */
 export interface HeldDisk {
@@ -200,12 +203,25 @@ export class DiskMounter {
 
   async #detach(disk: HeldDisk): Promise<void> {
     using limit = deadline(this.#parts.releaseMs, `detaching ${disk.name}`);
+    using leaving = this.#parts.devices.leaving(disk.devicePath);
     const done = { isFormatted: disk.isFormatted, isClonePrepared: disk.isFormatted };
     await this.#parts.host.call(
       'detach',
       { name: disk.name, ...done, ...(disk.isFormatted && disk.fstype && { fstype: disk.fstype }) },
       limit.signal,
     );
+    await this.#awaitEnd(disk, leaving);
+  }
+
+  /** The service has detached it, so nothing that is seen here can make that undone. */
+  async #awaitEnd({ name, devicePath }: HeldDisk, leaving: LeavingDevice): Promise<void> {
+    using limit = deadline(leaveMs, `the end of ${devicePath}`);
+    try {
+      await leaving.gone(limit.signal);
+    } catch (error) {
+      const about = { volume: name, devicePath, ...failureFields(error) };
+      this.#parts.logger.warn('a detached disk is still shown by this machine', about);
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -104,6 +104,8 @@ class FakeSysfs {
     await mkdir(join(this.root, device, 'block', name), { recursive: true });
     if (wwid !== '') await this.write(`${device}/wwid`, `${wwid}\n`);
     await this.write(`block/${name}/size`, `${sectors}\n`);
+    await mkdir(join(this.root, 'class/block'), { recursive: true });
+    await symlink(join(this.root, `block/${name}`), join(this.root, `class/block/${name}`));
   }
 
   async loop(number: number, sequence: number | undefined, sectors: number): Promise<void> {
@@ -226,4 +228,29 @@ test('fake sysfs: news between expect and find are not missed, and none are list
   t.is(await expected.find({ kind: 'loop', path: '/dev/loop7', diskSequence: 12 }, limitOf(t)), '/dev/loop7');
   expected[Symbol.dispose]();
   t.is(guest.news.subscribers.size, 0);
+});
+
+for (const isReplaced of [false, true]) {
+  test(`fake sysfs: a detached disk is gone when its name is ${isReplaced ? "another disk's" : "nobody's"}`, async (t) => {
+    const { sysfs, news, devices } = await fakeGuest(t);
+    await sysfs.host(2, 'pci0000:00/0000:00:03.0');
+    await sysfs.disk(2, 0, 'sda');
+    using leaving = devices.leaving('/dev/sda');
+    const late = AbortSignal.abort(new Fault('DeadlineExceeded', 'too long'));
+    const fault = faultOf(await t.throwsAsync(leaving.gone(late)));
+    t.is(fault.code, 'DeviceTimeout');
+    const gone = leaving.gone(limitOf(t));
+    await rename(join(sysfs.root, 'block/sda'), join(sysfs.root, 'former'));
+    await rm(join(sysfs.root, 'class/block/sda'));
+    if (isReplaced) await sysfs.disk(2, 1, 'sda');
+    news.tell({ ...blockAdd, action: 'remove' });
+    await t.notThrowsAsync(gone);
+  });
+}
+
+test('fake sysfs: nobody waits for a loop device to go, as those stay', async (t) => {
+  const { sysfs, devices } = await fakeGuest(t);
+  await sysfs.loop(7, 12, 8);
+  using leaving = devices.leaving('/dev/loop7');
+  await t.notThrowsAsync(leaving.gone(limitOf(t)));
 });

@@ -198,6 +198,7 @@ export class FakeGuest {
         [Symbol.dispose]: () => undefined,
       };
     },
+    leaving: () => ({ gone: () => Promise.resolve(), [Symbol.dispose]: () => undefined }),
     ioCount: () => Promise.resolve(this.ioCount),
   };
 
