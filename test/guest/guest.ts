@@ -27,6 +27,13 @@ export interface GuestOptions {
   readonly arguments?: readonly string[];
 }
 
+interface GuestParts {
+  readonly folder: string;
+  readonly vsock: VsockBackend;
+  readonly agent: Agent;
+  readonly qemu: OwnedProcess;
+}
+
 const bootMs = 90_000;
 const consoleCharacters = 2000;
 
@@ -37,9 +44,11 @@ export class Guest implements AsyncDisposable {
   readonly #owned: AsyncDisposableStack;
   readonly #agent: Agent;
   readonly #folder: string;
+  readonly #qemu: OwnedProcess;
 
-  private constructor(owned: AsyncDisposableStack, folder: string, vsock: VsockBackend, agent: Agent) {
+  private constructor(owned: AsyncDisposableStack, { folder, vsock, agent, qemu }: GuestParts) {
     this.#owned = owned;
+    this.#qemu = qemu;
     this.#folder = folder;
     this.#agent = agent;
     this.qmpSocket = join(folder, 'qmp');
@@ -68,7 +77,7 @@ export class Guest implements AsyncDisposable {
       const agent = new Agent(await abortable(Promise.race([port.connected, died]), limit.signal));
       died.catch((error: unknown) => agent.lose(error instanceof Error ? error : new Error(String(error))));
       await abortable(agent.ready, limit.signal);
-      return new Guest(owned.move(), folder, vsock, agent);
+      return new Guest(owned.move(), { folder, vsock, agent, qemu });
     } catch (error) {
       throw new Error(`${messageOf(error)}\n${await consoleEnd(folder)}`, { cause: error });
     }
@@ -98,6 +107,11 @@ export class Guest implements AsyncDisposable {
 
   async resume(): Promise<void> {
     await askMonitor(join(this.#folder, 'monitor'), 'cont');
+  }
+
+  /** As a crash of the host's program would end it: SIGKILL. Only its files and its monitors' sockets stay. */
+  async kill(): Promise<void> {
+    await this.#qemu[Symbol.asyncDispose]();
   }
 
   /** What the guest's kernel and start have said so far. */

