@@ -37,7 +37,7 @@ export async function bootPluginGuest(options?: GuestOptions): Promise<Guest> {
 }
 
 /** Again after each start of the guest. */
-export async function startBridge(guest: Guest): Promise<void> {
+async function startBridge(guest: Guest): Promise<void> {
   await GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${pluginSocket}`, 'listening');
 }
 
