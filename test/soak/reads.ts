@@ -19,7 +19,9 @@ export class Reads {
     const volume = this.#scene.model.of(id);
     const { epoch } = volume;
     const answer = await this.#ask('Get', { Name: asked });
-    if (isContended(volume) && (volume.epoch !== epoch || volume.presence === 'unknown')) return;
+    // A change that began earlier may have happened and not been heard of.
+    const isChanging = volume.epoch !== epoch || volume.changing > 0;
+    if (isContended(volume) && (isChanging || volume.presence === 'unknown')) return;
     if (answer.kind === 'down') return;
     const meaning = meaningOf(answer);
     const right = volume.presence === 'there' ? 'ok' : 'not there';
