@@ -21,6 +21,7 @@ const classes = {
   DatastoreNotFound: 'missing',
   VolumeNotFound: 'missing',
   VolumeExists: 'conflict',
+  VolumeReplaced: 'conflict',
   VolumeInUse: 'conflict',
   UnexpectedSignature: 'conflict',
   DamagedVolume: 'conflict',

@@ -5,7 +5,7 @@
  */
 import * as z from 'zod';
 import { Fault } from '../../common/fault.ts';
-import { isDiskUuid, type DiskUuid } from '../core/disk-uuid.ts';
+import { isDiskUuid, type DiskUuid } from '../../common/disk-uuid.ts';
 import { diskIdOfName } from '../core/qemu-names.ts';
 import { type Controller, controllerKinds, type Slot } from '../core/scsi-slots.ts';
 import { type QmpArguments, type QmpConnection, QmpRefusal } from './qmp-connection.ts';

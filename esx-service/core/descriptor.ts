@@ -4,7 +4,7 @@
  */
 import { Fault } from '../../common/fault.ts';
 import { sectorBytes } from '../../common/sizes.ts';
-import { type DiskUuid, formatDiskUuid, parseDiskUuid } from './disk-uuid.ts';
+import { type DiskUuid, formatDiskUuid, parseDiskUuid } from '../../common/disk-uuid.ts';
 
 export interface NewDescriptor {
   readonly uuid: DiskUuid;

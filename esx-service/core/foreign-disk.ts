@@ -1,7 +1,7 @@
 /** What is assumed of a disk that another tool made and that has no side-car file. Pure: no I/O. */
 import { createHash } from 'node:crypto';
 import type { Descriptor } from './descriptor.ts';
-import { type DiskUuid, newDiskUuid } from './disk-uuid.ts';
+import { type DiskUuid, newDiskUuid } from '../../common/disk-uuid.ts';
 import type { Metadata } from './metadata.ts';
 
 export interface ForeignDisk {

@@ -3,7 +3,7 @@
  * VM is named by a hash of its id.
  */
 import { createHash } from 'node:crypto';
-import { type DiskUuid, isDiskUuid } from './disk-uuid.ts';
+import { type DiskUuid, isDiskUuid } from '../../common/disk-uuid.ts';
 
 const prefix = 'vmdk';
 const vmMarkDigits = 16;

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { Fault } from '../../common/fault.ts';
 import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
-import { type DiskUuid, isDiskUuid } from './disk-uuid.ts';
+import { type DiskUuid, isDiskUuid } from '../../common/disk-uuid.ts';
 
 const currentVersion = 1;
 

@@ -3,7 +3,7 @@
  * behind it, whatever became of that file's path, so who holds what is known after any restart; a file has one name, so
  * that QEMU itself refuses to attach it twice to one VM. Pure: no I/O.
  */
-import type { DiskUuid } from './disk-uuid.ts';
+import type { DiskUuid } from '../../common/disk-uuid.ts';
 
 /** Device and inode number in hexadecimal digits: with 16 of the latter it is still short enough for a node's name. */
 const ourName = /^vmdk-([0-9a-f]+)-([0-9a-f]+)$/;

@@ -4,7 +4,6 @@
  */
 import { type DatastoreName, type FullName, fullName, type VolumeName } from '../../common/names.ts';
 import type { Volume } from '../../native/channel/contract.ts';
-import type { DiskUuid } from './disk-uuid.ts';
 import type { Metadata } from './metadata.ts';
 
 /** Where a volume's bytes are. */
@@ -26,7 +25,6 @@ export interface VolumeRecord {
   /** What is told to guests and to the administrator; its problem is the first of `problems`. */
   readonly volume: Volume;
   readonly problems: Readonly<Record<ProblemSource, string | undefined>>;
-  readonly uuid: DiskUuid;
   readonly createKey: string | undefined;
   readonly isFormatted: boolean;
   readonly isFreshClone: boolean;
@@ -55,6 +53,7 @@ export function recordOf(parts: StoredParts): VolumeRecord {
   const volume: Volume = {
     name: parts.name,
     datastore: parts.datastore,
+    uuid: metadata.uuid,
     isNamedInFull: metadata.isNamedInFull,
     sizeBytes: extent?.sizeBytes ?? 0,
     allocatedBytes: parts.allocatedBytes,
@@ -72,7 +71,6 @@ export function recordOf(parts: StoredParts): VolumeRecord {
   return {
     volume,
     problems: { files: parts.problem, twin: undefined, holder: undefined },
-    uuid: metadata.uuid,
     createKey: metadata.createKey,
     isFormatted: metadata.isFormatted,
     isFreshClone: metadata.isFreshClone,
@@ -87,7 +85,7 @@ export function recordOf(parts: StoredParts): VolumeRecord {
 export function metadataOf(record: VolumeRecord): Metadata {
   const { volume } = record;
   return {
-    uuid: record.uuid,
+    uuid: volume.uuid,
     createKey: record.createKey,
     isNamedInFull: volume.isNamedInFull,
     fstype: volume.fstype,

@@ -4,7 +4,7 @@
  */
 import type { Fault } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
-import type { DiskUuid } from '../core/disk-uuid.ts';
+import type { DiskUuid } from '../../common/disk-uuid.ts';
 import type { Attachment, Vm } from '../core/holders.ts';
 import type { Extent } from '../core/volume-record.ts';
 

@@ -20,7 +20,7 @@ import { BusyPauses } from './busy-pauses.ts';
 import { ClientConnection, type KeepAlive } from './client-connection.ts';
 import { CommandCounters } from './command-counters.ts';
 import type { Args, ChannelEvent, CommandName, Reply } from './contract.ts';
-import { Link } from './link.ts';
+import { type Greeting, Link } from './link.ts';
 import { givenUp, noteBusy, noteLost, type PendingCall, pendingCall, unanswered } from './pending-call.ts';
 import { SendQueue } from './send-queue.ts';
 import type { Dial } from './transports.ts';
@@ -29,7 +29,7 @@ export interface ClientOptions {
   /** For messages; `dial` decides where it goes. */
   readonly address: string;
   readonly dial: Dial;
-  readonly hello: Args<'hello'>;
+  readonly hello: Greeting;
   readonly logger: Logger;
   /** Calls on their way at once; 1 is strict lock-step. Hello and keep-alive pings are apart. */
   readonly maxInFlight?: number;

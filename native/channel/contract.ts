@@ -4,6 +4,7 @@
  * version 2 is in `protocol-v2.ts`.
  */
 import * as z from 'zod';
+import { type DiskUuid, isDiskUuid } from '../../common/disk-uuid.ts';
 import { faultCodes } from '../../common/fault.ts';
 import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
 
@@ -14,6 +15,7 @@ export const defaultPort = 1019;
 /** The longest time that Node's timers count. */
 export const maxWithinMs = 2 ** 31 - 1;
 
+const diskUuid = z.custom<DiskUuid>((value) => typeof value === 'string' && isDiskUuid(value), 'not a disk UUID');
 const name = z.string().min(1).max(1024);
 const bytes = z.number().int().nonnegative();
 const vm = z.strictObject({ id: z.string().min(1), name: z.string().min(1) });
@@ -43,6 +45,8 @@ const rootSchema = z.strictObject({
 export const volumeSchema = z.strictObject({
   name: z.string(),
   datastore: z.string(),
+  /** Of the disk: another one for a volume that was made anew under the same name. */
+  uuid: diskUuid,
   /** Whether its creator typed the datastore; lists show the name in that form. */
   isNamedInFull: z.boolean(),
   sizeBytes: bytes,
@@ -86,9 +90,21 @@ const createArgs = z.strictObject({
  * what it does not hold and remove of what is not there succeed.
  */
 export const commands = {
-  /** First on each connection. Says who the VM is, as the transport tells it. */
+  /**
+   * First on each connection, and answered before anything else is sent. Says who the VM is, as the transport tells it.
+   * The VM's earlier connections are over with it, and what they still carry is not read: a command that was held back
+   * on one of them must not be done after what the guest asks for on this one. A hello that is itself such a late one is
+   * refused.
+   */
   hello: {
-    args: z.strictObject({ versions: z.array(z.number().int()), clientVersion: z.string(), bootId: z.string() }),
+    args: z.strictObject({
+      versions: z.array(z.number().int()),
+      clientVersion: z.string(),
+      /** Of the guest's kernel; times of another one cannot be compared. */
+      bootId: z.string(),
+      /** When it was said, in microseconds of the guest's monotonic clock, which all its processes share. */
+      saidAtUs: z.number().int().nonnegative(),
+    }),
     ok: z.strictObject({
       version: z.literal(protocolVersion),
       vm,
@@ -103,7 +119,8 @@ export const commands = {
     }),
   },
   create: { args: createArgs, ok: z.strictObject({ volume: volumeSchema }) },
-  remove: { args: z.strictObject({ name }), ok: z.strictObject({}) },
+  /** With a `uuid`, of that disk only: what was made anew under the name since the sender saw it is refused. */
+  remove: { args: z.strictObject({ name, uuid: diskUuid.optional() }), ok: z.strictObject({}) },
   attach: {
     args: z.strictObject({ name }),
     ok: z.strictObject({

@@ -12,10 +12,13 @@ import type { ClientConnection } from './client-connection.ts';
 import type { Args, Reply } from './contract.ts';
 import type { Dial } from './transports.ts';
 
+/** What hello says on every connection; when it is said is added to each. */
+export type Greeting = Omit<Args<'hello'>, 'saidAtUs'>;
+
 export interface LinkOptions {
   readonly address: string;
   readonly dial: Dial;
-  readonly hello: Args<'hello'>;
+  readonly hello: Greeting;
   readonly logger: Logger;
   readonly backoff: Backoff;
   /** For the dial and the reply to hello, together. */
@@ -82,7 +85,7 @@ export class Link {
     using limit = deadline(connectTimeoutMs, `connecting to ${address}`, signal);
     const connection = newConnection(await dial(limit.signal));
     try {
-      return { connection, hello: await connection.greet(hello, limit.signal) };
+      return { connection, hello: await connection.greet({ ...hello, saidAtUs: monotonicUs() }, limit.signal) };
     } catch (error) {
       connection.destroy(faultOf(error));
       throw error;
@@ -119,4 +122,9 @@ export class Link {
     this.#refusal = fault;
     onRefused(fault);
   }
+}
+
+/** The same clock in all processes of the machine (CLOCK_MONOTONIC), unlike `performance.now()`. */
+function monotonicUs(): number {
+  return Number(process.hrtime.bigint() / 1000n);
 }

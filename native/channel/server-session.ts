@@ -119,12 +119,24 @@ export class ServerSession {
     } else if (!args.success) {
       this.#refuse(message, new Fault('InvalidRequest', `hello: ${describeIssues(args.error)}`));
     } else {
+      this.#enter(request, args.data);
+    }
+  }
+
+  #enter(request: CommandRequest, args: Args<'hello'>): void {
+    try {
+      const { vm } = this.#session;
+      const endedCount = this.#host.latestHello.take(vm.id, args, this);
+      // Once, it is a guest that lost its connection; again and again, it is two plugins in one VM.
+      if (endedCount > 0) this.#host.logger.info('a later connection of a VM took over', { vm: vm.name });
       this.#state = 'greeting';
-      this.#run(request, 'hello', args.data, (outcome) => {
+      this.#run(request, 'hello', args, (outcome) => {
         this.#state = 'version 3';
         this.#reply(request.id, outcome);
         if ('fault' in outcome) this.end(outcome.fault);
       });
+    } catch (error) {
+      this.#refuse(request, faultOf(error));
     }
   }
 

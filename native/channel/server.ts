@@ -8,6 +8,7 @@ import { abortable, deadline } from '../../common/deadline.ts';
 import { Fault } from '../../common/fault.ts';
 import type { Logger } from '../../common/logging.ts';
 import { Executions } from './executions.ts';
+import { LatestHello } from './latest-hello.ts';
 import { Outcomes } from './outcomes.ts';
 import { ServerSession } from './server-session.ts';
 import type { Handlers, SessionHost, V2Handler } from './session.ts';
@@ -71,7 +72,18 @@ export class ChannelServer implements AsyncDisposable {
     const outcomes = new Outcomes({ maxEntries, maxAgeMs }, executions, now);
     const isClosing = (): boolean => this.#closing !== undefined;
     const vmPlaces = new VmPlaces(this.#limits.maxAtWork);
-    this.#host = { ...this.#limits, handlers, protocolV2, logger, executions, outcomes, vmPlaces, isClosing };
+    const latestHello = new LatestHello();
+    this.#host = {
+      ...this.#limits,
+      handlers,
+      protocolV2,
+      logger,
+      executions,
+      outcomes,
+      vmPlaces,
+      latestHello,
+      isClosing,
+    };
   }
 
   /** Connections, and keys of changing commands that are remembered. */

@@ -2,6 +2,7 @@
 import type { Args, ChannelEvent, CommandName, Reply } from './contract.ts';
 import type { Executions } from './executions.ts';
 import type { Logger } from '../../common/logging.ts';
+import type { LatestHello } from './latest-hello.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { V2Request } from './protocol-v2.ts';
 import type { Vm } from './transports.ts';
@@ -44,6 +45,7 @@ export interface SessionHost {
   readonly executions: Executions;
   readonly outcomes: Outcomes;
   readonly vmPlaces: VmPlaces;
+  readonly latestHello: LatestHello;
   readonly logger: Logger;
   readonly maxInFlight: number;
   readonly frameTimeoutMs: number;

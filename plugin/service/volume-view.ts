@@ -157,6 +157,12 @@ export class VolumeView {
     throw new Fault('VolumeNotFound', `volume ${name} does not exist`);
   }
 
+  /** What tells the volume from a later one of its name; empty when it is not known. */
+  identityOf(name: FullName): Partial<Pick<Volume, 'uuid'>> {
+    const volume = this.#volumes.get(name);
+    return volume ? { uuid: volume.uuid } : {};
+  }
+
   /** Docker's answer to List, serialised. */
   list(pathOf: (name: string) => string): string {
     if (this.#listed !== undefined) return this.#listed;

@@ -97,7 +97,7 @@ export class Volumes implements VolumeOperations {
     await transitions.run(name, 'remove', limit.signal, async () => {
       const known = held.get(name);
       if (known) await this.#letGoOfUnused(known);
-      await this.#changing(name, () => host.call('remove', { name }, limit.signal));
+      await this.#changing(name, () => host.call('remove', { name, ...view.identityOf(name) }, limit.signal));
     });
   }
 

@@ -5,7 +5,7 @@
 import { pause } from '../../common/deadline.ts';
 import { KeyedLock } from '../../common/keyed-lock.ts';
 import { silentLogger } from '../../common/logging.ts';
-import { newDiskUuid } from '../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../common/disk-uuid.ts';
 import type { Change, Hypervisor, Outcome } from '../../esx-service/ports/hypervisor.ts';
 import { Reconfigurations } from '../../esx-service/service/reconfigurations.ts';
 import type { Device } from '../../native/channel/contract.ts';

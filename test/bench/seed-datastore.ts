@@ -7,7 +7,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, truncateSync, writeFileSync,
 import { join } from 'node:path';
 import { parseVolumeName } from '../../common/names.ts';
 import { writeDescriptor } from '../../esx-service/core/descriptor.ts';
-import { newDiskUuid } from '../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../common/disk-uuid.ts';
 import { writeMetadata } from '../../esx-service/core/metadata.ts';
 import { descriptorFile, extentFile, metadataFile } from '../../esx-service/core/volume-files.ts';
 

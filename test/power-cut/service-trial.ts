@@ -165,8 +165,8 @@ export async function factsAt(tree: Tree, parent: string, scenario: Scenario): P
 function factsOf({ service }: Commands): CatalogFacts {
   return new Map(
     service.catalog.view.records.map((record) => {
-      const { volume, uuid, createKey, extent, isFormatted, isFreshClone, root, hasMetadata } = record;
-      const { allocatedBytes: _allocated, createdAt, attached: _attached, ...told } = volume;
+      const { volume, createKey, extent, isFormatted, isFreshClone, root, hasMetadata } = record;
+      const { allocatedBytes: _allocated, createdAt, uuid, attached: _attached, ...told } = volume;
       const disk = extent && { bytes: hashOf(extent.path), sizeBytes: extent.sizeBytes };
       const promises = JSON.stringify({ told, isFormatted, isFreshClone, root, hasMetadata, disk });
       return [volume.name, { promises, identity: JSON.stringify({ promises, uuid, createKey, createdAt }) }] as const;

@@ -53,7 +53,7 @@ async function attachDisk(
   signal: AbortSignal,
 ): Promise<Reply<'attach'>> {
   const { vm } = guest;
-  const disk = { uuid: record.uuid, extent: record.extent };
+  const disk = { uuid: record.volume.uuid, extent: record.extent };
   // A disk that is still to be formatted, or to get its own identity, must be writable for that, once.
   const isReadOnly = record.volume.access === 'read-only' && record.isFormatted && !record.isFreshClone;
   using power = service.power.notes();

@@ -8,7 +8,7 @@ import { checkFits, checkGrows } from '../../../common/volume-options.ts';
 import type { FullName } from '../../../common/names.ts';
 import type { Args, Reply } from '../../../native/channel/contract.ts';
 import { differences } from '../../core/create-match.ts';
-import { newDiskUuid } from '../../core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import type { Metadata } from '../../core/metadata.ts';
 import { fullNameOf, recordOf } from '../../core/volume-record.ts';
 import type { Command } from '../command.ts';

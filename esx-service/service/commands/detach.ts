@@ -37,7 +37,7 @@ async function detachLocked(
   if (!known || attached?.vm.id !== guest.vm.id) return {};
   const record =
     known.volume.problem === undefined ? await report(service, datastore, usable(known), args) : damaged(known);
-  const disk = { uuid: record.uuid, extent: record.extent };
+  const disk = { uuid: record.volume.uuid, extent: record.extent };
   const change = { do: 'detach', disk, device: attached.device } as const;
   const [outcome, seen] = await Promise.all([
     outcomeOf(service.reconfigurations.change(guest.vm, change, signal)),

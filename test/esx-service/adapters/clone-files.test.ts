@@ -17,7 +17,7 @@ for (const fstype of ['xfs', 'ext4'] as const) {
     const volume = await commands.clone('copy', 'source', { sizeBytes: 80 * mebibyte });
     t.like(volume, { sizeBytes: 80 * mebibyte, cloneFrom: 'source@local', fstype: 'ext4', mountOptions: ['noatime'] });
     t.like(commands.record('copy'), { isFormatted: true, isFreshClone: true });
-    t.not(commands.record('copy')?.uuid, commands.record('source')?.uuid);
+    t.not(commands.record('copy')?.volume.uuid, commands.record('source')?.volume.uuid);
     const copied = await readFile(fileOf(ds, 'copy-flat.vmdk'));
     t.is(copied.length, 80 * mebibyte);
     t.true(copied.subarray(32 * mebibyte, 33 * mebibyte).equals(bytes));

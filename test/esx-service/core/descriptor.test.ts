@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { faultOf } from '../../../common/fault.ts';
 import { parseDescriptor, writeDescriptor } from '../../../esx-service/core/descriptor.ts';
-import { formatDiskUuid, newDiskUuid, parseDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { formatDiskUuid, newDiskUuid, parseDiskUuid } from '../../../common/disk-uuid.ts';
 
 const uuid = newDiskUuid('a1b2c3d4-e5f6-4789-8abc-def012345678');
 const ours = { uuid, extentFile: 'db-flat.vmdk', sizeBytes: 100 * 1024 * 1024, isThin: true };

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { parseVolumeName } from '../../../common/names.ts';
-import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import { type Attachment, markShared, withHolder } from '../../../esx-service/core/holders.ts';
 import { parseLoopLabel, vmMark, writeLoopLabel } from '../../../esx-service/core/loop-label.ts';
 import { recordOf, type VolumeRecord } from '../../../esx-service/core/volume-record.ts';

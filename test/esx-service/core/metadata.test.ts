@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { faultOf } from '../../../common/fault.ts';
-import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import { type Metadata, parseMetadata, writeMetadata } from '../../../esx-service/core/metadata.ts';
 
 const metadata: Metadata = {

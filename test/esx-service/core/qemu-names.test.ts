@@ -1,6 +1,6 @@
 import test from 'ava';
 import * as fc from 'fast-check';
-import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import { diskIdOfName, qemuName, wwnText } from '../../../esx-service/core/qemu-names.ts';
 
 /** Of a node's name, without the NUL at its end. */

@@ -27,9 +27,9 @@ async function attachBehind(
   name: string,
   vmId: string | undefined,
 ): Promise<{ path: string; diskSequence: number }> {
-  const { extent, uuid } = record(name) ?? {};
-  if (!extent || !uuid) throw new Error(`${name} has no disk`);
-  const label = vmId === undefined ? {} : { label: writeLoopLabel(vmId, uuid) };
+  const { extent, volume } = record(name) ?? {};
+  if (!extent || !volume) throw new Error(`${name} has no disk`);
+  const label = vmId === undefined ? {} : { label: writeLoopLabel(vmId, volume.uuid) };
   return attachLoop({ backingPath: extent.path, isReadOnly: false, ...label });
 }
 
@@ -109,7 +109,7 @@ test('check: a disk that something else holds, or that is held twice, is a probl
 test('check: a disk of one of our VMs that is of no volume is reported, and left alone', async (t) => {
   const { at, ds, commands } = await startLocal(t);
   await commands.create('db');
-  const { uuid } = commands.record('db') ?? {};
+  const uuid = commands.record('db')?.volume.uuid;
   const stray = fileOf(ds, 'stray-flat.vmdk');
   await writeFile(stray, Buffer.alloc(mebibyte));
   const label = writeLoopLabel('alpha', uuid ?? (undefined as never));
@@ -133,11 +133,15 @@ test('check: volumes that come back are given their holders, without asking the 
   });
   const commands = await startCommands(t, { datastores: { local: ds }, hypervisor });
   await Promise.all(Array.from({ length: 32 }, (_, number) => commands.create(`v${number}`)));
-  const { extent, uuid } = commands.record('v7') ?? {};
+  const { extent, volume } = commands.record('v7') ?? {};
   await rename(ds, at.path('away'));
   await commands.check();
   const backingPath = extent?.path.replace(ds, at.path('away')) ?? '';
-  await attachLoop({ backingPath, isReadOnly: false, label: writeLoopLabel('beta', uuid ?? (undefined as never)) });
+  await attachLoop({
+    backingPath,
+    isReadOnly: false,
+    label: writeLoopLabel('beta', volume?.uuid ?? (undefined as never)),
+  });
   await rename(at.path('away'), ds);
   asked = 0;
   await commands.check();

@@ -76,7 +76,7 @@ test('clone: a remove of the source whose time is over is busy, and names the cl
   const clone = commands.clone('copy 1', 'source');
   await until(() => atWork.length === 1);
   const timeIsOver = new AbortController();
-  const removed = commands.remove('source', { signal: timeIsOver.signal });
+  const removed = commands.remove('source', {}, { signal: timeIsOver.signal });
   const later = commands.clone('copy 2', 'source');
   timeIsOver.abort(new Fault('DeadlineExceeded', 'too long'));
   await refused(t, removed, 'Busy', 'source@local', 'create copy 1@local as a clone of source@local');

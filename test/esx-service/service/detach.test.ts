@@ -84,7 +84,7 @@ test('detach: a disk made elsewhere gets its side-car then, and keeps its identi
     '2M',
   );
   const again = await restart();
-  const uuid = again.record('foreign')?.uuid;
+  const uuid = again.record('foreign')?.volume.uuid;
   await again.attach('foreign');
   await again.detach('foreign', { isFormatted: true, fstype: 'ext4' });
   t.like(await metadataOf(ds, 'foreign'), { isFormatted: true, fstype: 'ext4', uuid });

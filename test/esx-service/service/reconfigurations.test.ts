@@ -2,7 +2,7 @@ import test from 'ava';
 import { Fault } from '../../../common/fault.ts';
 import { KeyedLock } from '../../../common/keyed-lock.ts';
 import { silentLogger } from '../../../common/logging.ts';
-import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import type { Vm } from '../../../esx-service/core/holders.ts';
 import type { Change, Outcome } from '../../../esx-service/ports/hypervisor.ts';
 import { Reconfigurations } from '../../../esx-service/service/reconfigurations.ts';

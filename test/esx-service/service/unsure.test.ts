@@ -148,7 +148,9 @@ test('reads, fake hypervisor: all are answered from memory while it answers noth
   const guest = { vm: { id: 'alpha', name: 'alpha' }, defaultDatastore: 'local' };
   t.is(commands.get('db').attached?.vm.name, 'alpha');
   t.is(list(service, guest, { limit: 10 }).volumes.length, 1);
-  t.deepEqual(hello(service, guest, { versions: [3], clientVersion: '', bootId: '' }).attached, ['db@local']);
+  t.deepEqual(hello(service, guest, { versions: [3], clientVersion: '', bootId: '', saidAtUs: 0 }).attached, [
+    'db@local',
+  ]);
   const { sequence } = watch(service, { send: () => undefined, closed: never });
   t.is(sequence, service.catalog.view.sequence);
   const status = (): ServiceStatus => statusOf(service, new Date(), [], undefined);

@@ -38,7 +38,7 @@ export interface Commands {
   readonly clone: (name: string, source: string, options?: Partial<Args<'create'>>) => Promise<Volume>;
   readonly attach: (name: string, context?: Partial<Context>) => Promise<Reply<'attach'>>;
   readonly detach: (name: string, told?: Partial<Args<'detach'>>, context?: Partial<Context>) => Promise<void>;
-  readonly remove: (name: string, context?: Partial<Context>) => Promise<void>;
+  readonly remove: (name: string, identity?: Partial<Args<'remove'>>, context?: Partial<Context>) => Promise<void>;
   readonly get: (name: string) => Volume;
   readonly record: (name: string) => VolumeRecord | undefined;
   /** The findings of a check. */
@@ -131,8 +131,8 @@ function bind(
       const args = { isFormatted: false, isClonePrepared: false, ...told, name };
       await detach(service, guest(given?.vm), args, context(given));
     },
-    remove: async (name, given) => {
-      await remove(service, guest(given?.vm), { name }, context(given));
+    remove: async (name, identity, given) => {
+      await remove(service, guest(given?.vm), { name, ...identity }, context(given));
     },
     get: (name) => get(service, guest(), { name }).volume,
     check: async () => (await reconcile(service, never)).findings,

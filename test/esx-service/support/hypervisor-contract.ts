@@ -1,7 +1,7 @@
 /** What every hypervisor must do, run on each with real disks. */
 import { open, rename } from 'node:fs/promises';
 import type { ExecutionContext, TestFn } from 'ava';
-import { newDiskUuid } from '../../../esx-service/core/disk-uuid.ts';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import type { Attachment, Vm } from '../../../esx-service/core/holders.ts';
 import type { Change, Disk, Hypervisor, Outcome } from '../../../esx-service/ports/hypervisor.ts';
 import type { Device } from '../../../native/channel/contract.ts';

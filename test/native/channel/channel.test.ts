@@ -3,6 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Fault } from '../../../common/fault.ts';
 import { abortable, deadline } from '../../../common/deadline.ts';
+import type { ChannelClient } from '../../../native/channel/client.ts';
 import type { Handlers } from '../../../native/channel/session.ts';
 import { startProxy } from './support/proxy.ts';
 import { createArgs, openClient, startService, type TestService, volume } from './support/service.ts';
@@ -234,9 +235,15 @@ test('channel: events and replies keep their order, to the last step of whoever 
   t.is(seen.length, 200);
 });
 
-test('channel: a hundred clients at once all get their answers', async (t) => {
+test('channel: a hundred VMs at once all get their answers', async (t) => {
   await using service = await startService();
-  const clients = Array.from({ length: 100 }, () => openClient(service));
+  const { server } = service;
+  await using doors = new AsyncDisposableStack();
+  const clients: ChannelClient[] = [];
+  for (let number = 0; number < 100; number += 1) {
+    const door = doors.use(await startService({ server, vm: { id: `vm-${number}`, name: `vm-${number}` } }));
+    clients.push(openClient(door));
+  }
   using limit = deadline(20_000, 'this test');
   await abortable(
     Promise.all(

@@ -244,7 +244,8 @@ test('server: a peer that does not read costs a bounded amount of memory, and th
 
 test('server: a client of ours and a hand-made one share a service', async (t) => {
   await using service = await startService();
-  await using client = openClient(service);
+  await using door = await startService({ server: service.server, vm: { id: 'vm-2', name: 'beta' } });
+  await using client = openClient(door);
   const peer = await greeted(service);
   const [reply] = await Promise.all([client.call('get', { name: 'a' }, never), ask(peer, request(1, 'ping'))]);
   t.is(reply.volume.name, 'a');

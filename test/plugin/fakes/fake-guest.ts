@@ -2,6 +2,8 @@
  * A guest, its disks and its service in memory, for interleavings and lost replies that the real ones cannot be made to
  * show on demand. Keeps the truth (what is attached, formatted, mounted) and notes every act that would cost data.
  */
+import { randomUUID } from 'node:crypto';
+import { newDiskUuid } from '../../../common/disk-uuid.ts';
 import { Fault } from '../../../common/fault.ts';
 import type { Args, ChannelEvent, CommandName, Reply, Volume } from '../../../native/channel/contract.ts';
 import type { Containers } from '../../../plugin/ports/containers.ts';
@@ -32,6 +34,8 @@ export class FakeGuest {
   /** Acts that would have cost data, or broken Docker's use of a volume. Must stay empty. */
   readonly violations: string[] = [];
   readonly commandsSent: CommandName[] = [];
+  /** Which disks were to be removed. */
+  readonly removals: (string | undefined)[] = [];
   readonly folders = new Set<string>();
   readonly log: ReferenceChange[] = [];
   /** Devices that a container's own namespace keeps mounted. */
@@ -62,6 +66,7 @@ export class FakeGuest {
     const volume: Volume = {
       name: short,
       datastore,
+      uuid: newDiskUuid(randomUUID()),
       isNamedInFull: false,
       sizeBytes: 100 << 20,
       allocatedBytes: 0,
@@ -122,6 +127,7 @@ export class FakeGuest {
         return { volume: (disk ?? this.addVolume(full)).volume };
       case 'remove':
         if (disk?.isAttached) throw new Fault('VolumeInUse', `${full} is attached`);
+        this.removals.push((args as Args<'remove'>).uuid);
         if (disk) this.#remove(full, disk);
         return {};
       case 'attach':

@@ -45,6 +45,18 @@ test('volumes: each Docker operation sends as many commands as the design allows
   t.deepEqual(await sent(() => volumes.remove('a', patient)), ['remove']);
 });
 
+test('volumes: a removal says which disk is meant, so that none that was made anew is removed in its place', async (t) => {
+  const { guest, plugin } = await started('db@local');
+  const uuid = guest.disks.get('db@local')?.volume.uuid;
+  await plugin.volumes.remove('db', patient);
+  await plugin.volumes.create('db', {}, patient);
+  const again = guest.disks.get('db@local')?.volume.uuid;
+  await plugin.volumes.remove('db', patient);
+  await plugin.volumes.remove('unknown', patient);
+  t.deepEqual(guest.removals, [uuid, again, undefined]);
+  t.not(uuid, again);
+});
+
 test('volumes: short and full name are one volume; two datastores with equal short names are two', async (t) => {
   const { guest, plugin } = await started('a@local', 'a@other');
   const path = await plugin.volumes.mount('a', '1', patient);

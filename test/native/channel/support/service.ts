@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newDiskUuid } from '../../../../common/disk-uuid.ts';
 import { type Logger, silentLogger } from '../../../../common/logging.ts';
 import { ChannelClient, type ClientOptions } from '../../../../native/channel/client.ts';
 import type { Args, Reply, Volume } from '../../../../native/channel/contract.ts';
@@ -11,7 +12,7 @@ import type { Handlers, V2Handler } from '../../../../native/channel/session.ts'
 import { type Dial, dialer, listen, type Listener, type Vm } from '../../../../native/channel/transports.ts';
 
 export const vm = { id: 'vm-1', name: 'alpha' } as const;
-export const hello: Args<'hello'> = { versions: [3], clientVersion: '1.0.0', bootId: 'boot' };
+export const hello: Args<'hello'> = { versions: [3], clientVersion: '1.0.0', bootId: 'boot', saidAtUs: 0 };
 
 export const createArgs = (name: string): Args<'create'> => ({
   name,
@@ -25,6 +26,7 @@ export const createArgs = (name: string): Args<'create'> => ({
 export const volume = (name: string): Volume => ({
   name,
   datastore: 'local',
+  uuid: newDiskUuid(randomUUID()),
   isNamedInFull: false,
   sizeBytes: 1024,
   allocatedBytes: 0,
