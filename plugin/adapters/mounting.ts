@@ -7,6 +7,7 @@ import type { MountOption } from '../../common/volume-options.ts';
 import { mount, type MountFlag } from '../../native/mounts.ts';
 import { codeOf } from '../../native/system-error.ts';
 import type { MountRequest } from '../ports/file-systems.ts';
+import { patiently } from './patience.ts';
 
 /** What the file system itself understands, and not the kernel's common code. */
 const fileSystemOptions: readonly MountOption[] = ['discard', 'nodiscard'];
@@ -31,7 +32,9 @@ function isOfFileSystem(option: MountOption): option is 'discard' | 'nodiscard' 
 export async function mountVolume(request: MountRequest): Promise<void> {
   const { devicePath, target, fstype } = request;
   try {
-    await mount({ source: devicePath, target, fstype, flags: flagsOf(request), data: dataOf(request) });
+    await patiently(() =>
+      mount({ source: devicePath, target, fstype, flags: flagsOf(request), data: dataOf(request) }),
+    );
   } catch (error) {
     throw refusal(request, error);
   }

@@ -9,6 +9,7 @@ import type { Fstype } from '../../../common/volume-options.ts';
 import { probeSignature } from '../../../native/signature.ts';
 import { ClonePreparation } from '../../../plugin/adapters/clone-preparation.ts';
 import { KernelFileSystems } from '../../../plugin/adapters/file-systems.ts';
+import { patiently } from '../../../plugin/adapters/patience.ts';
 import { PrivateMounts } from '../../../plugin/adapters/private-mounts.ts';
 import { Tools } from '../../../plugin/adapters/tools.ts';
 import { run } from '../../native/support/scratch.ts';
@@ -83,7 +84,7 @@ for (const fstype of allTypes) {
     const clone = await place.attached('clone');
     await place.fileSystems.prepareClone(clone, fstype, place.signal);
     await mkdir(join(place.scratchFolder, 'mLeft'), { recursive: true });
-    await place.scratch.mount({ source: clone, target: join(place.scratchFolder, 'mLeft'), fstype });
+    await patiently(() => place.scratch.mount({ source: clone, target: join(place.scratchFolder, 'mLeft'), fstype }));
     const next = new KernelFileSystems({ scratchFolder: place.scratchFolder });
     await t.notThrowsAsync(next.prepareClone(clone, fstype, place.signal));
   });
