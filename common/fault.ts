@@ -30,6 +30,7 @@ const classes = {
   NoSpace: 'full',
   QuotaExceeded: 'full',
   HostUnavailable: 'unreachable',
+  TakenOver: 'unreachable',
   DeadlineExceeded: 'unsure',
   DeviceTimeout: 'unsure',
   OutcomeUnknown: 'unsure',

@@ -60,7 +60,7 @@ interface InFlight {
 
 type WireError = z.infer<typeof errorSchema>['error'];
 
-const [okSchema, errorSchema, eventSchema] = responseSchema.options;
+const [okSchema, errorSchema, eventSchema, overSchema] = responseSchema.options;
 
 export class ClientConnection {
   readonly #options: ClientConnectionOptions;
@@ -156,6 +156,8 @@ export class ClientConnection {
       this.#reject('a message of the service is not understood');
     } else if ('event' in data) {
       this.#delivery.event(() => this.#options.onEvent(data.event));
+    } else if ('over' in data) {
+      this.destroy(new Fault(data.over.code, data.over.message));
     } else {
       this.#delivery.reply(() => this.#settle(data));
     }
@@ -241,5 +243,6 @@ function withinMs(signal: AbortSignal | undefined): number | undefined {
 function schemaOf(message: unknown): (typeof responseSchema.options)[number] {
   if (typeof message !== 'object' || message === null) return okSchema;
   if ('event' in message) return eventSchema;
+  if ('over' in message) return overSchema;
   return 'error' in message ? errorSchema : okSchema;
 }

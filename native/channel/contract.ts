@@ -189,12 +189,12 @@ export const requestSchema = z.union([
   z.strictObject({ v: z.literal(protocolVersion), cancel: z.number().int().nonnegative() }),
 ]);
 
-/** From host to guest: exactly one reply for each command, and events. */
+const fault = z.strictObject({ code: z.enum(faultCodes), message: z.string() });
+
+/** From host to guest: exactly one reply for each command, and events; or why the connection is over, as the last. */
 export const responseSchema = z.union([
   z.strictObject({ id: z.number().int().nonnegative(), ok: z.unknown() }),
-  z.strictObject({
-    id: z.number().int().nonnegative(),
-    error: z.strictObject({ code: z.enum(faultCodes), message: z.string() }),
-  }),
+  z.strictObject({ id: z.number().int().nonnegative(), error: fault }),
   z.strictObject({ event: eventSchema }),
+  z.strictObject({ over: fault }),
 ]);

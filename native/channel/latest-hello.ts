@@ -14,8 +14,8 @@ export type Said = Pick<Args<'hello'>, 'bootId' | 'saidAtUs'>;
 /** A connection, as far as this is concerned. */
 export interface Greeted {
   readonly closed: AbortSignal;
-  /** Reads and sends no more. */
-  destroy(reason: Fault): void;
+  /** Reads no more, tells the guest why, and ends. */
+  endWith(reason: Fault): void;
 }
 
 export class LatestHello {
@@ -38,7 +38,7 @@ export class LatestHello {
       return 0;
     }
     this.#living.set(vmId, { said, connections: new Set([connection]) });
-    latest?.connections.forEach((earlier) => earlier.destroy(tookOver));
+    latest?.connections.forEach((earlier) => earlier.endWith(tookOver));
     return latest?.connections.size ?? 0;
   }
 
@@ -53,7 +53,10 @@ export class LatestHello {
   }
 }
 
-const tookOver = new Fault('HostUnavailable', 'a later connection of this VM took over');
+const tookOver = new Fault(
+  'TakenOver',
+  'a later connection of this VM took over; if two plugins run in it, stop one of them',
+);
 
 function comparison(said: Said, other: Said): 'earlier' | 'same' | 'later' {
   if (said.bootId !== other.bootId || said.saidAtUs > other.saidAtUs) return 'later';

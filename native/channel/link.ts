@@ -1,7 +1,7 @@
 /**
  * Keeps one connection to the service: dials, says hello, and begins again when it is lost, ever more slowly as long as
  * nothing is answered. Invariants: at most one connection at a time; each that is up is reported up once and then down
- * once; a service that refuses us is asked again only at the slowest pace.
+ * once; a service that refuses us, or prefers another plugin of this VM, is asked again only at the slowest pace.
  */
 import type { Duplex } from 'node:stream';
 import { deadline, pause } from '../../common/deadline.ts';
@@ -60,9 +60,10 @@ export class Link {
   async run(signal: AbortSignal): Promise<void> {
     const { backoff } = this.#options;
     const slowest = { ...backoff, minMs: backoff.maxMs };
+    const isUnwanted = (): boolean => this.#refusal !== undefined || this.#lastError?.code === 'TakenOver';
     while (!signal.aborted) {
       await this.#connectAndStay(signal);
-      const pauseMs = backoffMs(this.#refusal ? slowest : backoff, this.#failures);
+      const pauseMs = backoffMs(isUnwanted() ? slowest : backoff, this.#failures);
       this.#failures += 1;
       await pause(pauseMs, signal).catch(() => undefined);
     }

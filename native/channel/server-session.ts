@@ -82,6 +82,12 @@ export class ServerSession {
     this.#connection.end(reason);
   }
 
+  /** As `end`, and tells the guest why. */
+  endWith(reason: Fault): void {
+    this.#connection.send({ over: wireError(reason) });
+    this.end(reason);
+  }
+
   /** Ends at once. */
   destroy(reason: Fault): void {
     this.#connection.destroy(reason);

@@ -4,11 +4,14 @@ import { faultOf } from '../../../common/fault.ts';
 import { type Greeted, LatestHello, type Said } from '../../../native/channel/latest-hello.ts';
 import { dialRaw, type RawPeer } from './support/raw-peer.ts';
 import { ask, gatedCreate, request } from './support/requests.ts';
-import { createArgs, hello, openClient, startService, type TestService } from './support/service.ts';
+import { createArgs, hello, helloReply, openClient, startService, type TestService } from './support/service.ts';
+import { until } from './support/waiting.ts';
+
+const never = new AbortController().signal;
 
 function connection(): Greeted {
   const closing = new AbortController();
-  return { closed: closing.signal, destroy: (reason) => closing.abort(reason) };
+  return { closed: closing.signal, endWith: (reason) => closing.abort(reason) };
 }
 
 const at = (saidAtUs: number, bootId = 'boot'): Said => ({ bootId, saidAtUs });
@@ -35,7 +38,7 @@ test('latest hello: an earlier one is refused while a later connection lives, an
   t.is(faultOf(refused).code, 'HostUnavailable');
   t.false(late.closed.aborted);
   // As after a VM went back to a snapshot: its clock did too.
-  late.destroy(faultOf('closed'));
+  late.endWith(faultOf('closed'));
   t.is(latest.size, 0);
   t.is(latest.take('vm', at(1), held), 0);
 });
@@ -68,6 +71,7 @@ test('server: a command held back on its way is not begun once its guest said he
   const killed = await greetedAt(service, 1);
   const next = await greetedAt(service, 2);
   killed.send(request(1, 'remove', { name: 'db' }));
+  t.like(await killed.next(), { over: { code: 'TakenOver' } });
   await killed.ended();
   t.deepEqual(await ask(next, request(1, 'remove', { name: 'new' })), { id: 1, ok: {} });
   t.deepEqual(removed, ['new']);
@@ -143,4 +147,36 @@ test('client: each hello says when, by a clock that all processes of the machine
   const after = Number(process.hrtime.bigint() / 1000n);
   const [first = 0, second = 0] = said;
   t.true(before <= first && first < second && second <= after, `said at ${said.join()}`);
+});
+
+test('client: of two plugins in one VM each is told, and they take turns at the slowest pace', async (t) => {
+  const said: number[] = [];
+  const fourth = Promise.withResolvers<undefined>();
+  await using service = await startService({
+    handlers: {
+      hello: () => {
+        said.push(performance.now());
+        if (said.length === 4) fourth.resolve(undefined);
+        return helloReply('i');
+      },
+    },
+  });
+  const maxMs = 300;
+  const backoff = { minMs: 1, maxMs };
+  await using first = openClient(service, { backoff });
+  await first.call('ping', {}, never);
+  await using second = openClient(service, { backoff });
+  await second.call('ping', {}, never);
+  await until(() => !first.isConnected);
+  t.regex(first.lastError?.message ?? '', /if two plugins run in it, stop one/);
+  const calls = await Promise.all([first, second].map((client) => client.call('get', { name: 'db' }, never)));
+  t.deepEqual(
+    calls.map(({ volume }) => volume.name),
+    ['db', 'db'],
+  );
+  await fourth.promise;
+  const [, toSecond = 0, backToFirst = 0, backToSecond = 0] = said;
+  // Half of the longest pause, less what a timer may come early.
+  const shortest = maxMs / 2 - 5;
+  t.true(backToFirst - toSecond > shortest && backToSecond - backToFirst > shortest, `said at ${said.join()}`);
 });
