@@ -150,6 +150,7 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
     view,
     held,
     isHostConnected,
+    lastHostError: () => client.lastError?.message,
     problems: () => keeper.problems,
     locks: () => locks.report(),
     now,

@@ -21,7 +21,13 @@ export interface VolumeDriver {
 
 export interface Health {
   readonly status: 'ok' | 'degraded';
-  readonly host: { readonly address: string; readonly isConnected: boolean; readonly viewAgeMs: number };
+  readonly host: {
+    readonly address: string;
+    readonly isConnected: boolean;
+    /** Why it is not connected. */
+    readonly error?: string | undefined;
+    readonly viewAgeMs: number;
+  };
   readonly volumes: { readonly known: number; readonly mounted: number };
   readonly mounted: readonly {
     readonly volume: string;

@@ -10,6 +10,8 @@ export interface HealthSources {
   readonly view: VolumeView;
   readonly held: HeldVolumes;
   readonly isHostConnected: () => boolean;
+  /** Why the last connection ended, or could not be made. */
+  readonly lastHostError: () => string | undefined;
   readonly locks: () => readonly LockState[];
   /** What could not be brought into step yet. */
   readonly problems: () => readonly string[];
@@ -17,7 +19,8 @@ export interface HealthSources {
   readonly now: () => number;
 }
 
-export function healthOf({ address, view, held, isHostConnected, locks, problems, now }: HealthSources): Health {
+export function healthOf(sources: HealthSources): Health {
+  const { address, view, held, isHostConnected, lastHostError, locks, problems, now } = sources;
   const isConnected = isHostConnected();
   const mounted = Array.from(held.values()).flatMap(({ disk, references }) =>
     disk.path === undefined ? [] : [{ volume: disk.name, path: disk.path, references: allOf(references) }],
@@ -25,7 +28,12 @@ export function healthOf({ address, view, held, isHostConnected, locks, problems
   const found = problems();
   return {
     status: isConnected && found.length === 0 ? 'ok' : 'degraded',
-    host: { address, isConnected, viewAgeMs: now() - (view.trueAt?.getTime() ?? 0) },
+    host: {
+      address,
+      isConnected,
+      error: isConnected ? undefined : lastHostError(),
+      viewAgeMs: now() - (view.trueAt?.getTime() ?? 0),
+    },
     volumes: { known: view.size, mounted: mounted.length },
     mounted,
     problems: found,

@@ -17,6 +17,8 @@ import { anonymousId, type Scene } from './scene.ts';
 
 /** What a kill left of a use that has ended is found out in time, not at once. */
 const inUse = 'is mounted here by';
+/** What a dockerd that was killed while it started a container says of that one ever after: containerd still knows it. */
+const stuck = /task [0-9a-f]+: already exists/;
 
 interface Held {
   readonly volumes: readonly ModelVolume[];
@@ -137,11 +139,10 @@ export class DockerActor {
     this.#scene.history.count('containers');
     for (const volume of volumes) addReference(volume, anonymousId, 0);
     const { number: life } = this.#outages;
-    const args = ['run', '--detach', '--network', 'none', '--name', name, ...binds(volumes), images.plain];
-    const result = await this.#user.ask(volumes[0], [...args, 'sleep', '100000']);
+    const result = await this.#user.ask(volumes[0], holding(name, volumes));
     this.#held.set(name, { volumes, life });
     if (result.isInDoubt) await this.#release(name, false);
-    else if (result.code !== 0) throw failed(volumes[0], args, result);
+    else if (result.code !== 0) throw failed(volumes[0], holding(name, volumes), result);
   }
 
   async #exec(name: string): Promise<void> {
@@ -180,8 +181,22 @@ export class DockerActor {
     if (isRunning === undefined) throw new Violation(held.volumes[0]?.id.full, `dockerd forgot the container ${name}`);
     if (!isRunning && life === held.life)
       throw new Violation(held.volumes[0]?.id.full, `the container ${name} ended, and nobody killed it`);
-    if (!isRunning) await this.#user.must(held.volumes[0], ['start', name]);
+    if (!isRunning) await this.#startAgain(name, held);
     held.life = life;
+  }
+
+  /** One that dockerd cannot start any more is made anew, as its user would. */
+  async #startAgain(name: string, { volumes }: Held): Promise<void> {
+    const [volume] = volumes;
+    const isStuck = ({ stderr }: Result): boolean => stuck.test(stderr);
+    let result = await this.#user.until(volume, ['start', name], (said) => said.code === 0 || isStuck(said));
+    if (result.code === 0) return;
+    this.#scene.history.count('containers that dockerd could not start again');
+    do {
+      await this.#user.discard(volume, name);
+      result = await this.#user.ask(volume, holding(name, volumes));
+    } while (result.isInDoubt);
+    if (result.code !== 0) throw failed(volume, holding(name, volumes), result);
   }
 
   /** Only those that are there: dockerd would make the others, with a driver of its own choice. */
@@ -229,6 +244,12 @@ interface Job {
     readonly sha256: string;
   };
   readonly args: readonly string[];
+}
+
+/** Holds its volumes until it is ended. */
+function holding(name: string, volumes: readonly ModelVolume[]): readonly string[] {
+  const run = ['run', '--detach', '--network', 'none', '--name', name, ...binds(volumes), images.plain];
+  return [...run, 'sleep', '100000'];
 }
 
 function folderOf(index: number): string {
