@@ -1,7 +1,8 @@
 /**
  * One VM, by its QMP socket. Invariants: there is one connection at most, and all that ask share it; once it is lost, the
  * next one is tried at once and then again and again until QEMU answers or is surely gone, and then whoever listens is
- * told, since its disks may not be what they were; a QEMU that is not the VM that was meant is never used.
+ * told, since its disks may not be what they were, as when somebody else took one out; a QEMU that is not the VM that
+ * was meant is never used.
  */
 import { abortable, deadline, pause } from '../../common/deadline.ts';
 import { Fault } from '../../common/fault.ts';
@@ -138,7 +139,7 @@ export class QemuMachine implements Disposable {
       throw new Fault('HostUnavailable', `${sentence}; correct the one that is wrong`);
     }
     this.#contextId = await this.#askContextId(session, signal);
-    const plugging = new QemuPlugging(this.vm, session, this.#logger);
+    const plugging = new QemuPlugging(this.vm, session, this.#logger, () => this.#options.onLost(this.vm));
     await plugging.clear(signal);
     this.#logger.info('VM reached', { qmp: this.path, uuid, contextId: this.#contextId });
     return { session, plugging };

@@ -26,14 +26,17 @@ export class QemuPlugging implements Disposable {
   readonly #vm: Vm;
   readonly #session: QemuSession;
   readonly #logger: Logger;
+  readonly #onTakenOut: () => void;
   readonly #subscription: Disposable;
   /** Devices that we take out, with who waits for their end. */
   readonly #leaving = new Map<string, PromiseWithResolvers<undefined>>();
 
-  constructor(vm: Vm, session: QemuSession, logger: Logger) {
+  /** @param onTakenOut called after somebody else took one of our disks out */
+  constructor(vm: Vm, session: QemuSession, logger: Logger, onTakenOut: () => void) {
     this.#vm = vm;
     this.#session = session;
     this.#logger = logger;
+    this.#onTakenOut = onTakenOut;
     this.#subscription = session.connection.onEvent((event) => this.#onEvent(event));
     void session.connection.ended.then(() => {
       const end = new Fault('OutcomeUnknown', `QEMU of VM ${vm.name} ended the connection during a detach`);
@@ -124,7 +127,8 @@ export class QemuPlugging implements Disposable {
     if (waiting) waiting.resolve(undefined);
     else if (diskIdOfName(id) !== undefined) {
       this.#logger.warn('a disk was taken out of a VM by somebody else', { vm: this.#vm.name, device: id });
-      void this.#removeNode(id);
+      // The node holds the disk's lock until it is removed.
+      void this.#removeNode(id).then(this.#onTakenOut);
     }
   }
 

@@ -43,8 +43,8 @@ export interface Hypervisor {
   reconfigure(vm: Vm, changes: readonly Change[], signal: AbortSignal): Promise<readonly Outcome[]>;
   /**
    * Tells each VM that is off from now on: powered off, crashed or deleted. By then its disks are free, or soon will be
-   * without anybody's doing. Told too when it may have been off, as after a lost connection: whoever hears it asks. Told
-   * at any moment, within a call too; the listener neither waits nor throws.
+   * without anybody's doing. Told too when it may have been off, as after a lost connection, and when somebody else took
+   * a disk out of it: whoever hears it asks. Told at any moment, within a call too; the listener neither waits nor throws.
    * @returns ends the subscription; may be disposed again
    */
   watchPower(listener: (vm: Vm) => void): Disposable;

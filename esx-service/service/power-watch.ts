@@ -87,7 +87,7 @@ export class PowerWatch implements Disposable {
 
   #begin(lookAfter: LookAfter, vm: Vm): void {
     const { inFlight, logger, timeoutMs } = this.#options;
-    logger.info('a VM went off', { vm: vm.name });
+    logger.info('a VM went off, or may have lost disks; its volumes are looked at', { vm: vm.name });
     const work = async (): Promise<void> => {
       using limit = deadline(timeoutMs, `looking at the volumes of VM ${vm.name}`, this.#ended.signal);
       try {

@@ -17,9 +17,9 @@ export class ProcessMountTables implements Holders {
   }
 
   async isMountedElsewhere(devicePath: string, path: string | undefined): Promise<boolean> {
-    const { rdev } = await stat(devicePath);
-    const number = `${major(rdev)}:${minor(rdev)}`;
-    // A btrfs has a device number of its own making, so its source is what tells.
+    const number = await deviceNumber(devicePath);
+    // A btrfs has a device number of its own making, so its source is what tells; and so it is for a disk that was taken
+    // out, whose name the kernel gives to no other one as long as it is mounted.
     const isOfDevice = ({ deviceMajor, deviceMinor, source }: MountEntry): boolean =>
       `${deviceMajor}:${deviceMinor}` === number || source === devicePath;
     const table = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
@@ -31,6 +31,17 @@ export class ProcessMountTables implements Holders {
       if (placesOf(parseMountinfo(text), isOfDevice).some((place) => !isEcho(place, ours))) return true;
     }
     return false;
+  }
+}
+
+/** As mount tables show it; of a device that is not there any more one that none of them shows. */
+async function deviceNumber(devicePath: string): Promise<string> {
+  try {
+    const { rdev } = await stat(devicePath);
+    return `${major(rdev)}:${minor(rdev)}`;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return 'none';
+    throw error;
   }
 }
 

@@ -31,9 +31,13 @@ export class SysfsDisks {
     return isMeant && this.#hasSize(folder) ? path : undefined;
   }
 
-  /** Reads and writes that a block device has completed, by the kernel's `stat` file (Documentation/block/stat.rst). */
+  /**
+   * Reads and writes that a block device has completed, by the kernel's `stat` file (Documentation/block/stat.rst); one
+   * that is gone completes none.
+   */
   async ioCount(devicePath: string): Promise<number> {
-    const stat = await readFile(join(this.#root, 'class/block', basename(devicePath), 'stat'), 'utf8');
+    const stat = await ifThere(readFile(join(this.#root, 'class/block', basename(devicePath), 'stat'), 'utf8'));
+    if (stat === undefined) return 0;
     const fields = stat.trim().split(/\s+/);
     return Number(fields[0]) + Number(fields[4]);
   }

@@ -17,6 +17,8 @@ export interface LocalState {
   /** Empty when the volume is not mounted here. */
   readonly path: string;
   readonly references: number;
+  /** Why it cannot be used here, whatever the service says of it. */
+  readonly problem: string | undefined;
   /** Set when the service cannot be asked now: since when the view stands, RFC 3339. */
   readonly viewFrom: string | undefined;
 }
@@ -33,6 +35,7 @@ export function listedName(volume: Volume, defaultDatastore: string): string {
 }
 
 function statusOf(volume: Volume, local: LocalState): Readonly<Record<string, unknown>> {
+  const problem = volume.problem ?? local.problem;
   return {
     'created by VM': volume.createdBy,
     created: asctime(new Date(volume.createdAt)),
@@ -50,7 +53,7 @@ function statusOf(volume: Volume, local: LocalState): Readonly<Record<string, un
     'clone-from': volume.cloneFrom ?? 'None',
     ...(volume.mountOptions.length > 0 && { 'mount-options': volume.mountOptions.join(',') }),
     references: local.references,
-    ...(volume.problem !== undefined && { problem: volume.problem }),
+    ...(problem !== undefined && { problem }),
     ...(local.viewFrom !== undefined && { host: `unreachable; this is what was known at ${local.viewFrom}` }),
   };
 }

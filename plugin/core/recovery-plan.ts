@@ -31,8 +31,7 @@ export function planRecovery(name: string, path: string, seen: Seen): RecoverySt
   if (!isAttached) {
     if (mounted === 'nothing') return { do: 'nothing' };
     if (isUsedElsewhere === false) return { do: 'unmount' };
-    const problem = `volume ${name} is mounted at ${path}, but its disk is not attached to this machine any more; stop what uses it, and it is unmounted by itself`;
-    return { do: 'leave alone', problem };
+    return { do: 'leave alone', problem: lostDisk(name, path) };
   }
   switch (mounted) {
     case 'something else':
@@ -47,6 +46,11 @@ export function planRecovery(name: string, path: string, seen: Seen): RecoverySt
       if (isUsedElsewhere && references > 0) return { do: 'mount again' };
       return isUsedElsewhere ? { do: 'take up', problem: usedWithoutReference(name) } : { do: 'take up' };
   }
+}
+
+/** What to tell of a mount whose disk was taken out under it. */
+export function lostDisk(name: string, path: string): string {
+  return `volume ${name} is mounted at ${path}, but its disk is not attached to this machine any more; stop what uses it, and it is unmounted by itself`;
 }
 
 function usedWithoutReference(name: string): string {

@@ -16,7 +16,7 @@ export interface FileSystems {
   mount(request: MountRequest): Promise<void>;
   /** Rejects with Fault VolumeInUse when something still uses the mount. */
   unmount(target: string): Promise<void>;
-  /** Whether some mount, in whatever namespace, still holds the device. */
+  /** Whether some mount, in whatever namespace, still holds the device; one that is gone is held by nobody. */
   isHeld(devicePath: string): Promise<boolean>;
   /**
    * Applies owner and mode to the root folder of a file system that is as mkfs left it, and empties it of lost+found;

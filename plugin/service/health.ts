@@ -3,6 +3,7 @@ import type { LockState } from '../../common/keyed-lock.ts';
 import { allOf } from '../core/references.ts';
 import type { Health } from '../ports/driver.ts';
 import type { HeldVolumes } from './held-volumes.ts';
+import { lostDiskOf } from './lost-disks.ts';
 import type { VolumeView } from './volume-view.ts';
 
 export interface HealthSources {
@@ -25,7 +26,8 @@ export function healthOf(sources: HealthSources): Health {
   const mounted = Array.from(held.values()).flatMap(({ disk, references }) =>
     disk.path === undefined ? [] : [{ volume: disk.name, path: disk.path, references: allOf(references) }],
   );
-  const found = problems();
+  const lost = Array.from(held.values(), (one) => lostDiskOf(one, view) ?? []).flat();
+  const found = [...new Set([...problems(), ...lost])];
   return {
     status: isConnected && found.length === 0 ? 'ok' : 'degraded',
     host: {

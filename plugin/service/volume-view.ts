@@ -79,6 +79,12 @@ export class VolumeView {
     return held.map((volume) => keyOf(volume) as FullName).toArray();
   }
 
+  /** Whether it is one that this VM holds. */
+  isAttachedHere(name: FullName): boolean {
+    const { attached } = this.#volumes.get(name) ?? {};
+    return attached !== undefined && attached.vm.id === this.#session?.vm.id;
+  }
+
   /**
    * What a reply told, while its event may have come before the watch of a new session stood. What is being read tells
    * it already; a view that was read is told by events, and is never older than a reply.

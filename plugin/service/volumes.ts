@@ -18,6 +18,7 @@ import type { Host } from '../ports/host.ts';
 import type { DiskMounter, HeldDisk } from './disk-mounter.ts';
 import { letGo } from './let-go.ts';
 import type { HeldVolume, HeldVolumes } from './held-volumes.ts';
+import { lostDiskOf } from './lost-disks.ts';
 import type { Transitions } from './transitions.ts';
 import type { Usage } from './usage.ts';
 import type { VolumeView } from './volume-view.ts';
@@ -149,6 +150,7 @@ export class Volumes implements VolumeOperations {
     return dockerVolume(asked, volume, {
       path: known?.disk.path ?? '',
       references: known ? countOf(known.references) : 0,
+      problem: known && lostDiskOf(known, view),
       viewFrom: this.#parts.isHostConnected() ? undefined : view.trueAt?.toISOString(),
     });
   }
@@ -183,9 +185,12 @@ export class Volumes implements VolumeOperations {
   }
 
   async #broughtUp(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly path: string }> {
-    const { held, mounter, mountRoot } = this.#parts;
+    const { held, mounter, mountRoot, view } = this.#parts;
     const known = held.get(name);
-    if (known?.disk.isStuck) await letGo(known.disk, this.#parts);
+    const lost = known && lostDiskOf(known, view);
+    if (known && lost !== undefined && countOf(known.references) > 0)
+      throw new Fault('DamagedVolume', `${lost}; then start it again`);
+    if (known && (lost !== undefined || known.disk.isStuck)) await letGo(known.disk, this.#parts);
     else if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
     const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal, held.get(name)?.disk);
     held.hold(disk);

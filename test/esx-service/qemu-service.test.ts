@@ -44,6 +44,32 @@ serial(
   },
 );
 
+serial('qemu service: that somebody takes a disk out of a VM is told, and it is free', async (t) => {
+  const at = await place(t);
+  const qemu = await startQemu(t, at, { name: 'alpha' });
+  await startQemu(t, at, { name: 'beta' });
+  const service = await start(t, at);
+  const { client } = clientsOf(t, at);
+  const freed = Promise.withResolvers<ChannelEvent>();
+  const beta = client('beta');
+  await beta.call('create', emptyDisk('db@local'), never);
+  await beta.call('create', emptyDisk('other@local'), never);
+  const alpha = client('alpha', {
+    onEvent: (event) => {
+      if (event.kind === 'changed' && !event.volume.attached) freed.resolve(event);
+    },
+  });
+  await alpha.call('attach', { name: 'db' }, never);
+  await alpha.call('attach', { name: 'other' }, never);
+  await alpha.call('watch', {}, never);
+  const [{ qdev: id = '' } = {}] = (await qemu.ask('query-block')) as { qdev?: string }[];
+  await qemu.ask('device_del', { id });
+  t.like(await freed.promise, { kind: 'changed', volume: { name: 'db', attached: undefined } });
+  t.like(service.status(), { vms: [{ name: 'alpha', attached: ['other@local'] }, { name: 'beta' }] });
+  await beta.call('attach', { name: 'db@local' }, never);
+  await refused(t, beta.call('attach', { name: 'other@local' }, never), 'VolumeInUse', 'VM alpha');
+});
+
 serial('qemu service: a guest of version 2 is told where its disk is', async (t) => {
   const at = await place(t);
   await startQemu(t, at, { name: 'alpha' });

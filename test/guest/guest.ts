@@ -100,13 +100,18 @@ export class Guest implements AsyncDisposable {
     await this.mustRun(`cat > '${path}'`, { input: bytes });
   }
 
+  /** A command to its QEMU, as somebody beside the service gives one. */
+  async askQemu(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return await askMonitor(join(this.#folder, 'monitor'), command, args);
+  }
+
   /** Its processors stand still, until `resume`. */
   async pause(): Promise<void> {
-    await askMonitor(join(this.#folder, 'monitor'), 'stop');
+    await this.askQemu('stop');
   }
 
   async resume(): Promise<void> {
-    await askMonitor(join(this.#folder, 'monitor'), 'cont');
+    await this.askQemu('cont');
   }
 
   /** As a crash of the host's program would end it: SIGKILL. Only its files and its monitors' sockets stay. */

@@ -20,6 +20,7 @@ const answerMs = 60_000;
 export interface Answer {
   readonly Err: string;
   readonly Mountpoint?: string;
+  readonly Volume?: { readonly Status: Readonly<Record<string, unknown>> };
 }
 
 export type Question = readonly [verb: string, body: unknown];
@@ -52,14 +53,25 @@ export async function startPlugin(t: ExecutionContext, guest: Guest): Promise<Gu
 }
 
 export async function askPlugin(guest: Guest, verb: string, body: unknown): Promise<Answer> {
+  return (await ask(guest, 'POST', `/VolumeDriver.${verb}`, JSON.stringify(body))) as Answer;
+}
+
+/** What the plugin says of itself. */
+export async function healthOf(
+  guest: Guest,
+): Promise<{ readonly status: string; readonly problems: readonly string[] }> {
+  return (await ask(guest, 'GET', '/health')) as Awaited<ReturnType<typeof healthOf>>;
+}
+
+async function ask(guest: Guest, method: string, path: string, body = ''): Promise<unknown> {
   const socket = await guest.vsock.dial(bridgePort);
-  using limit = deadline(answerMs, verb);
+  using limit = deadline(answerMs, path);
   const { signal } = limit;
-  const asked = request({ path: `/VolumeDriver.${verb}`, method: 'POST', createConnection: () => socket, signal });
-  asked.end(JSON.stringify(body));
+  const asked = request({ path, method, createConnection: () => socket, signal });
+  asked.end(body);
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
   try {
-    return (await json(answer)) as Answer;
+    return await json(answer);
   } finally {
     socket.destroy();
   }

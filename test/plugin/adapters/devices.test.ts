@@ -55,6 +55,11 @@ test('what a device has read and written is counted', async (t) => {
   t.true((await devices.ioCount(loop.path)) > before);
 });
 
+test('a device that is gone reads and writes nothing', async (t) => {
+  using devices = BlockDevices.open({ logger: silentLogger });
+  t.is(await devices.ioCount('/dev/sd-gone'), 0);
+});
+
 test('a loop device that is used again for another disk is not taken for the one meant', async (t) => {
   const place = await scratch(t);
   const loop = await place.attach({ backingPath: await place.sparseFile('disk', mib) });

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { isHeld } from '../../../native/exclusive.ts';
 import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
 import { mount, unmount } from '../../../native/mounts.ts';
 import { ProcessMountTables } from '../../../plugin/adapters/holders.ts';
@@ -33,4 +34,9 @@ test('holders: a mount in our own namespace does not count, one in another does,
   t.false(await holders.isMountedElsewhere(loop.path, target));
   await detachLoop(loop.path);
   await rm(folder, { recursive: true });
+});
+
+test('holders: a device that is gone is held by nobody', async (t) => {
+  t.false(await new ProcessMountTables().isMountedElsewhere('/dev/sd-gone', '/mnt/none'));
+  t.false(await isHeld('/dev/sd-gone'));
 });

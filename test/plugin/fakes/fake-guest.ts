@@ -105,6 +105,13 @@ export class FakeGuest {
     };
   }
 
+  /** The disk is pulled out, by whomever, and the service tells so. */
+  takeOut(full: string): void {
+    const disk = this.#disk(full);
+    Object.assign(disk, { isAttached: false, volume: { ...disk.volume, attached: undefined } });
+    this.#publish(disk);
+  }
+
   async #call<C extends CommandName>(command: C, args: Args<C>, signal: AbortSignal): Promise<Reply<C>> {
     this.commandsSent.push(command);
     const trouble = this.#takeTrouble(command);
@@ -170,11 +177,8 @@ export class FakeGuest {
     if (disk.mountedAt !== undefined) this.violations.push(`${full} detached while mounted`);
     if (this.heldElsewhere.has(full)) this.violations.push(`${full} detached under a container`);
     if (args.isFormatted && disk.signature === undefined) this.violations.push(`${full} reported formatted but is not`);
-    disk.isAttached = false;
     disk.isFormattedInCatalog ||= args.isFormatted;
-    const { attached: _, ...rest } = disk.volume;
-    disk.volume = rest;
-    this.#publish(disk);
+    this.takeOut(full);
   }
 
   #remove(full: string, disk: FakeDisk): void {
