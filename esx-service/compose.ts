@@ -64,7 +64,7 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const timeoutMs = config.reconfigureTimeoutMs;
   // Before anything is asked or attached, so that no VM goes off unnoticed.
   const power = opened.use(PowerWatch.open({ hypervisor, inFlight, logger, timeoutMs: 2 * timeoutMs }));
-  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
+  const { catalog, leftovers, doubts, unheard } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
   const service: Service = {
     catalog,
     locks,
@@ -72,7 +72,8 @@ export async function startService(config: ServiceConfig, options: StartOptions)
     hypervisor,
     reconfigurations: new Reconfigurations({ hypervisor, locks, logger, timeoutMs }),
     power,
-    doubts: new Set(),
+    doubts,
+    unheard,
     askTimeoutMs,
     authorise: () => undefined,
     logger,

@@ -29,7 +29,7 @@ const statusSchema = z.object({
   startedAt: z.string(),
   hypervisor: z.string(),
   datastores: z.array(z.object({ name: z.string(), path: z.string(), volumes: z.number() })),
-  vms: z.array(z.object({ name: z.string(), attached: z.array(z.string()) })),
+  vms: z.array(z.object({ name: z.string(), attached: z.array(z.string()), problem: z.string().optional() })),
   problems: z.array(z.object({ volume: z.string(), problem: z.string() })),
   leftovers: z.array(z.string()),
   lastCheck: checkSchema.optional(),
@@ -114,6 +114,9 @@ function statusText(status: z.infer<typeof statusSchema>): string {
     ...status.datastores.map(({ name, path, volumes }) => `Datastore ${name}: ${path}, ${volumes} volumes`),
     ...status.vms.map(({ name, attached }) =>
       `VM ${name}: ${attached.length} attached ${attached.join(', ')}`.trimEnd(),
+    ),
+    ...status.vms.flatMap(({ name, problem }) =>
+      problem === undefined ? [] : [`Problem: it is not known what VM ${name} holds: ${problem}`],
     ),
     ...status.problems.map(({ volume: name, problem }) => `Problem: volume ${name} cannot be used: ${problem}`),
     ...status.leftovers.map((leftover) => `Left over: ${leftover}`),

@@ -3,8 +3,9 @@
  * as it can be told which file that is: one of ours by its node's name, any other by the path under which it was opened.
  */
 import { stat } from 'node:fs/promises';
+import { faultOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
-import type { Attachment, Vm } from '../core/holders.ts';
+import { type Attachment, SilentVms, type Vm } from '../core/holders.ts';
 import { wwnText } from '../core/qemu-names.ts';
 import type { Slot } from '../core/scsi-slots.ts';
 import type { Change, Disk, Outcome } from '../ports/hypervisor.ts';
@@ -38,6 +39,21 @@ export function attachmentsOf(vm: Vm, disks: readonly FoundDisk[]): readonly Att
       return { diskId, path, device: noPlace, isReadOnly, holder: { other } };
     }),
   );
+}
+
+/**
+ * @param answers of these VMs, in their order; of those that were found meanwhile there is none
+ * @throws SilentVms
+ */
+export function allTold(
+  vms: readonly Vm[],
+  answers: readonly PromiseSettledResult<readonly Attachment[]>[],
+): readonly Attachment[] {
+  const told = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  const silent = vms.filter((_, place) => answers[place]?.status === 'rejected');
+  if (silent.length === 0) return told;
+  const reasons = answers.flatMap((answer) => (answer.status === 'rejected' ? faultOf(answer.reason) : []));
+  throw new SilentVms(silent, told, reasons);
 }
 
 /** What the VM holds after these changes; undefined when that is in doubt. */

@@ -2,7 +2,7 @@
  * What QEMU refused, in sentences for users. QEMU gives one class to nearly all of its errors and keeps their wording
  * over releases, so this is the one place that reads it; what it does not know it hands on in QEMU's own words.
  */
-import { Fault, messageOf } from '../../common/fault.ts';
+import { Fault, faultOf, messageOf } from '../../common/fault.ts';
 import type { Vm } from '../core/holders.ts';
 import type { Disk } from '../ports/hypervisor.ts';
 import { QmpRefusal } from './qmp-connection.ts';
@@ -26,6 +26,15 @@ export function isMissing(error: unknown): boolean {
 export function lockFault({ name }: Vm, { extent }: Disk, holder: string, cause: unknown): Fault {
   const sentence = `the disk ${extent.path} cannot be attached to VM ${name}: it is held by ${holder}`;
   return new Fault('VolumeInUse', sentence, { cause });
+}
+
+/** Of a VM that did not say what it holds. */
+export function silenceFault({ name }: Vm, path: string, error: unknown): Fault {
+  const fault = faultOf(error);
+  if (fault.class !== 'unsure') return fault;
+  const sentence = `VM ${name} does not answer at its QMP socket ${path}`;
+  const hint = 'see that its QEMU is not stuck, and that nobody else is connected there';
+  return new Fault('HostUnavailable', `${sentence}; ${hint}`, { cause: error });
 }
 
 export function attachFault({ name }: Vm, { extent }: Disk, error: unknown): unknown {

@@ -15,8 +15,8 @@ import { type Controller, type ControllerKind, freeSlot, type Slot, slotCount, s
 import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
 import { fileHolder } from './file-holders.ts';
 import { LastAnswers } from './last-answers.ts';
-import { afterChanges, attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
-import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault } from './qemu-faults.ts';
+import { afterChanges, allTold, attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
+import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault, silenceFault } from './qemu-faults.ts';
 import { QemuMachine, type Running } from './qemu-machine.ts';
 import { placeOf } from './qemu-plugging.ts';
 import { type QmpPattern, socketsOf } from './qmp-sockets.ts';
@@ -99,7 +99,9 @@ export class QemuHypervisor implements Hypervisor, Disposable {
   async attachments(signal: AbortSignal): Promise<readonly Attachment[]> {
     await this.#discover();
     const all = [...this.#machines.values()].map((machine) => this.#attachmentsTo(machine, signal));
-    return (await Promise.all(all)).flat();
+    const answers = await Promise.allSettled(all);
+    signal.throwIfAborted();
+    return allTold(this.vms, answers);
   }
 
   async #attachmentsTo(machine: QemuMachine, signal: AbortSignal): Promise<readonly Attachment[]> {
@@ -115,7 +117,10 @@ export class QemuHypervisor implements Hypervisor, Disposable {
     } catch (error) {
       // Only QMP changes what it holds, and nothing was changed since.
       const known = this.#lastAnswers.of(vm.id);
-      if (!known) throw error;
+      if (!known) {
+        void machine.pursue();
+        throw silenceFault(vm, machine.path, error);
+      }
       logger.warn('a VM does not answer; what it holds is told by its last answer', {
         vm: vm.name,
         ...failureFields(error),

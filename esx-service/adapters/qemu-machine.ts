@@ -5,7 +5,7 @@
  * was meant is never used.
  */
 import { abortable, deadline, pause } from '../../common/deadline.ts';
-import { Fault } from '../../common/fault.ts';
+import { Fault, faultOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type Backoff, backoffMs } from '../../native/channel/backoff.ts';
 import type { Vm } from '../core/holders.ts';
@@ -44,6 +44,7 @@ export class QemuMachine implements Disposable {
   #running: Running | undefined;
   #opening: Promise<Running | undefined> | undefined;
   #contextId: number | undefined;
+  #isPursued = false;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -110,7 +111,7 @@ export class QemuMachine implements Disposable {
     } catch (error) {
       connection?.[Symbol.dispose]();
       this.#closed.signal.throwIfAborted();
-      if (!limit.signal.aborted) throw error;
+      if (!limit.signal.aborted && faultOf(error).code !== 'Busy') throw error;
       const sentence = `VM ${this.vm.name} does not answer at its QMP socket ${this.path}`;
       const hint =
         'QMP serves one client at a time: give the service a socket of its own, and see that QEMU is not stuck';
@@ -161,7 +162,15 @@ export class QemuMachine implements Disposable {
       // QEMU may give it to another VM now.
       this.#contextId = this.#options.contextId;
     }
+    await this.pursue();
+  }
+
+  /** For whoever could not wait for an answer: tells by `onLost` when QEMU answers, or is surely gone. */
+  async pursue(): Promise<void> {
+    if (this.#isPursued) return;
+    this.#isPursued = true;
     const isOn = await this.#untilKnown();
+    this.#isPursued = false;
     if (this.#closed.signal.aborted) return;
     this.#logger.info(isOn ? 'VM reached again' : 'VM is off', { qmp: this.path });
     this.#options.onLost(this.vm);
@@ -171,7 +180,7 @@ export class QemuMachine implements Disposable {
     const { signal } = this.#closed;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        return (await this.running(signal)) !== undefined;
+        return (await this.read(({ session }) => session.uuid(signal), signal)) !== undefined;
       } catch (error) {
         if (failures === 0) this.#logger.warn('VM cannot be reached', failureFields(error));
         await pause(backoffMs(retry, failures), signal).catch(() => undefined);

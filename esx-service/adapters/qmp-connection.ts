@@ -65,7 +65,8 @@ export class QmpConnection implements Disposable {
 
   /**
    * @returns undefined when nobody listens there
-   * @throws Fault HostUnavailable that names the socket and what is wrong; the signal's reason
+   * @throws Fault HostUnavailable that names the socket and what is wrong, Busy when too many wait for it; the signal's
+   * reason
    */
   static async open(path: string, signal: AbortSignal): Promise<QmpConnection | undefined> {
     const socket = await dial(path, signal);
@@ -169,7 +170,9 @@ async function dial(path: string, signal: AbortSignal): Promise<Socket | undefin
     socket.destroy();
     if (signal.aborted) throw signal.reason;
     if (offCodes.includes(errnoOf(error) ?? '')) return undefined;
-    throw new Fault('HostUnavailable', `cannot reach the QMP socket ${path}: ${messageOf(error)}`, { cause: error });
+    // The kernel keeps no more connections for QEMU to take.
+    const code = errnoOf(error) === 'EAGAIN' ? 'Busy' : 'HostUnavailable';
+    throw new Fault(code, `cannot reach the QMP socket ${path}: ${messageOf(error)}`, { cause: error });
   } finally {
     socket.removeAllListeners('error');
   }

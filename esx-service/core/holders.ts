@@ -2,6 +2,7 @@
  * Who holds which disk, joined to the volumes. Invariant: a volume that is attached twice, by a stranger, or through a
  * second name is never offered for use. Pure: no I/O.
  */
+import { Fault } from '../../common/fault.ts';
 import type { FullName } from '../../common/names.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import { fullNameOf, type VolumeRecord, withProblem, withVolume } from './volume-record.ts';
@@ -20,6 +21,22 @@ export interface Attachment {
   readonly isReadOnly: boolean;
   /** One of our VMs; else what is known of whoever it is, as the end of the sentence "it is attached …". */
   readonly holder: { readonly vm: Vm } | { readonly other: string };
+}
+
+/**
+ * Some VMs do not say what they hold: of a disk that no other one holds it is not known who does. Whoever is told so
+ * neither gives such a disk to anybody nor takes it for free.
+ */
+export class SilentVms extends Fault {
+  readonly vms: readonly Vm[];
+  /** What the others hold. */
+  readonly others: readonly Attachment[];
+
+  constructor(vms: readonly Vm[], others: readonly Attachment[], reasons: readonly Fault[]) {
+    super('HostUnavailable', reasons.map(({ message }) => message).join('; '), { cause: reasons[0] });
+    this.vms = vms;
+    this.others = others;
+  }
 }
 
 /** The record with the holder that the hypervisor tells, or with the problem that it makes, and no earlier one. */

@@ -32,7 +32,10 @@ export interface Hypervisor {
   readonly hasOneTaskPerVm: boolean;
   /** Absent where VMs have no vsock address. */
   readonly vmOfContextId?: (contextId: number) => Vm | undefined;
-  /** Every attached disk, our volumes or not, as it is now. A VM that is off holds nothing. */
+  /**
+   * Every attached disk, our volumes or not, as it is now. A VM that is off holds nothing.
+   * @throws SilentVms when some VMs do not answer, and what they hold cannot be known otherwise
+   */
   attachments(signal: AbortSignal): Promise<readonly Attachment[]>;
   /**
    * Makes the changes of one VM, in one step where the hypervisor can; one outcome for each, in their order. Detaching

@@ -74,7 +74,7 @@ async function checkDatastore(
   try {
     const listing = await withinTime(check, datastore, datastore.list());
     const byHolder = attachments ? suspectsByHolder(known(), attachments) : [];
-    const suspects = await suspectsIn(check, datastore, known(), listing);
+    const suspects = await suspectsIn(check, datastore, known(), listing, attachments !== undefined);
     await lookAtAll(check, datastore, new Set([...suspects, ...namesOf(byHolder)]), { isOther: listing.isOther });
   } catch (error) {
     signal.throwIfAborted();
@@ -97,11 +97,13 @@ async function suspectsIn(
   datastore: Datastore,
   known: readonly VolumeRecord[],
   { files }: Listing,
+  isHolderKnown: boolean,
 ): Promise<Set<VolumeName>> {
   const suspects = suspectsByName(known, files);
   const others = known.filter(({ volume }) => !suspects.has(volume.name as VolumeName));
   const changed = await withinTime(check, datastore, datastore.changedDisks(others));
-  const inDoubt = known.filter((record) => check.service.doubts.has(fullNameOf(record)));
+  // To ask once more for each of thousands would tell nothing else.
+  const inDoubt = isHolderKnown ? known.filter((record) => check.service.doubts.has(fullNameOf(record))) : [];
   return new Set([...suspects, ...namesOf(changed), ...namesOf(inDoubt)]);
 }
 

@@ -24,6 +24,8 @@ export interface Service {
   readonly power: PowerWatch;
   /** Volumes of which the hypervisor did not say who holds them when it was asked: the next command on one asks again. */
   readonly doubts: Set<FullName>;
+  /** By ID, the VMs that have not said yet what they hold, since this service was started, and why not. */
+  readonly unheard: Map<string, string>;
   /** For a question to the hypervisor. */
   readonly askTimeoutMs: number;
   readonly authorise: Authorise;

@@ -12,7 +12,12 @@ export interface ServiceStatus {
   readonly startedAt: string;
   readonly hypervisor: string;
   readonly datastores: readonly { readonly name: string; readonly path: string; readonly volumes: number }[];
-  readonly vms: readonly { readonly name: string; readonly attached: readonly FullName[] }[];
+  readonly vms: readonly {
+    readonly name: string;
+    readonly attached: readonly FullName[];
+    /** Why it is not known what it holds, if that is so. */
+    readonly problem?: string | undefined;
+  }[];
   readonly problems: readonly { readonly volume: FullName; readonly problem: string }[];
   /** What the start found in the datastores and left alone. */
   readonly leftovers: readonly string[];
@@ -42,6 +47,7 @@ export function statusOf(
     vms: service.hypervisor.vms.map(({ id, name }) => ({
       name,
       attached: records.filter(({ volume }) => volume.attached?.vm.id === id).map((record) => fullNameOf(record)),
+      problem: service.unheard.get(id),
     })),
     problems: records.flatMap((record) =>
       record.volume.problem === undefined ? [] : [{ volume: fullNameOf(record), problem: record.volume.problem }],

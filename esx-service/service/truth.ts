@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { abortable, deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
-import { type Attachment, withHolder } from '../core/holders.ts';
+import { type Attachment, SilentVms, withHolder } from '../core/holders.ts';
 import { fullNameOf, type VolumeRecord } from '../core/volume-record.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
 import type { LateChange } from './reconfigurations.ts';
@@ -35,7 +35,7 @@ async function asked(service: Service, record: VolumeRecord, signal: AbortSignal
   } catch (error) {
     const fault = faultOf(error);
     // Nothing was begun, so the caller need not ask what became of it.
-    if (fault.class !== 'unsure') throw fault;
+    if (fault.class !== 'unsure' && !(fault instanceof SilentVms)) throw fault;
     const sentence = `it cannot be known who holds volume ${name}: ${fault.message}; try again later`;
     throw new Fault('HostUnavailable', sentence, { cause: fault });
   }
@@ -71,7 +71,7 @@ export async function askHolder(
   let seen: VolumeRecord;
   try {
     // An answer may have been on its way when the holder went off.
-    do seen = see(await ask());
+    do seen = see(await toldOf(record, ask));
     while (seen.volume.attached && power.takeOff(seen.volume.attached.vm));
   } catch (error) {
     service.doubts.add(name);
@@ -90,6 +90,19 @@ export async function askHolder(
   }
   service.catalog.publish(seen);
   return seen;
+}
+
+/** What is attached, as far as it must be known for this volume: QEMU lets only one VM open a disk for writing. */
+async function toldOf(
+  { extent }: VolumeRecord,
+  ask: () => Promise<readonly Attachment[]>,
+): Promise<readonly Attachment[]> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof SilentVms && error.others.some(({ diskId }) => diskId === extent?.diskId)) return error.others;
+    throw error;
+  }
 }
 
 function holderOf({ volume, problems }: VolumeRecord): string {

@@ -2,8 +2,6 @@
 import test from 'ava';
 import { deadline } from '../../../common/deadline.ts';
 import { silentLogger } from '../../../common/logging.ts';
-import type { Vm } from '../../../esx-service/core/holders.ts';
-import type { Hypervisor } from '../../../esx-service/ports/hypervisor.ts';
 import { never, refused, startCommands } from '../support/commands.ts';
 import {
   alpha,
@@ -14,21 +12,12 @@ import {
   deviceOf,
   diskIn,
   heldOf,
+  nextOff,
 } from '../support/hypervisor-contract.ts';
 import { place } from '../support/place.ts';
 import { openQemus, startQemu } from '../support/qemu.ts';
 
 const { serial } = test;
-
-/** Resolves when the VM is told to be off, once. */
-function nextOff(hypervisor: Hypervisor): Promise<Vm> {
-  const { promise, resolve } = Promise.withResolvers<Vm>();
-  const subscription = hypervisor.watchPower((vm) => {
-    subscription[Symbol.dispose]();
-    resolve(vm);
-  });
-  return promise;
-}
 
 serial('qemu hypervisor: a killed QEMU is told, and its disk can be attached elsewhere at once', async (t) => {
   const at = await place(t);
@@ -184,7 +173,7 @@ serial('qemu hypervisor: a VM that never answered makes it unknown who holds wha
   const qemu = await startQemu(t, at, { name: 'alpha' });
   const hypervisor = await openQemus(t, (name) => at.path(`${name}.qmp`), { answerLimitMs: 200 });
   qemu.signal('SIGSTOP');
-  await refused(t, hypervisor.attachments(never), 'DeadlineExceeded', 'VM alpha');
+  await refused(t, hypervisor.attachments(never), 'HostUnavailable', 'VM alpha does not answer', qemu.qmp);
   qemu.signal('SIGCONT');
   t.deepEqual(await hypervisor.attachments(never), []);
 });

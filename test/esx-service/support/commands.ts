@@ -92,7 +92,7 @@ export async function startCommands(t: ExecutionContext, options: CommandsOption
   const locks = new KeyedLock();
   const power = PowerWatch.open({ hypervisor, inFlight, logger, timeoutMs });
   t.teardown(() => power[Symbol.dispose]());
-  const { catalog, leftovers } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
+  const { catalog, leftovers, doubts, unheard } = await readCatalog(datastores, hypervisor, logger, askTimeoutMs);
   const service: Service = {
     catalog,
     locks,
@@ -100,7 +100,8 @@ export async function startCommands(t: ExecutionContext, options: CommandsOption
     hypervisor,
     reconfigurations: new Reconfigurations({ hypervisor, locks, logger, timeoutMs }),
     power,
-    doubts: new Set(),
+    doubts,
+    unheard,
     askTimeoutMs,
     authorise: () => undefined,
     logger,

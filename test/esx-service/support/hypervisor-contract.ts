@@ -172,3 +172,13 @@ export function hypervisorContract(
     return Promise.resolve();
   });
 }
+
+/** Resolves when the VM is told to be off, or that its disks may be others, once. */
+export function nextOff(hypervisor: Hypervisor): Promise<Vm> {
+  const { promise, resolve } = Promise.withResolvers<Vm>();
+  const subscription = hypervisor.watchPower((vm) => {
+    subscription[Symbol.dispose]();
+    resolve(vm);
+  });
+  return promise;
+}
