@@ -1,12 +1,15 @@
 /**
  * Attached disks as they arrive in this guest, and leave it. Invariants: a device is found only by what names it for certain (its
  * disk sequence number, or its controller's address and unit), never by a name that is used again; an arrival between
- * `expect` and `find` is not missed, since every find looks first and is woken by whatever comes after.
+ * `expect` and `find` is not missed, since every find looks first and is woken by whatever the kernel says of that
+ * device after. News of other disks wake nobody: with many on their way, the looks would cost more than all the rest.
  */
+import { basename } from 'node:path';
 import { abortable } from '../../common/deadline.ts';
 import { Fault } from '../../common/fault.ts';
 import type { Logger } from '../../common/logging.ts';
 import type { Device } from '../../native/channel/contract.ts';
+import type { Uevent } from '../../native/uevent-records.ts';
 import { UeventListener, type UeventSubscriber } from '../../native/uevents.ts';
 import type { Devices, ExpectedDevice, LeavingDevice } from '../ports/devices.ts';
 import { SysfsDisks } from './sysfs-disks.ts';
@@ -15,6 +18,14 @@ import { SysfsDisks } from './sysfs-disks.ts';
 export interface DeviceNews {
   subscribe(subscriber: UeventSubscriber): Disposable;
   close(): void;
+}
+
+/** Whether an event may concern the device that is waited for. */
+type IsAbout = (event: Uevent) => boolean;
+
+interface News extends Disposable {
+  /** Resolves at the first such news after its call, or when news were lost. Called again, it replaces the earlier call. */
+  readonly next: (isAbout: IsAbout) => Promise<undefined>;
 }
 
 export interface BlockDevicesOptions {
@@ -41,7 +52,7 @@ export class BlockDevices implements Devices, Disposable {
   expect(): ExpectedDevice {
     const news = this.#listen();
     return {
-      find: (device, signal) => this.#find(device, news.next, signal),
+      find: (device, signal) => this.#find(device, news, signal),
       [Symbol.dispose]: () => {
         news[Symbol.dispose]();
       },
@@ -55,7 +66,13 @@ export class BlockDevices implements Devices, Disposable {
       gone: async (signal) => {
         const isGone = (): boolean => entry === undefined || this.#disks.entryOf(devicePath) !== entry;
         const sentence = `the detached disk did not leave this machine: ${devicePath}`;
-        await looked(() => isGone() || undefined, news.next, sentence, signal);
+        const isAbout: IsAbout = ({ devpath }) => basename(devpath) === basename(devicePath);
+        await looked(
+          () => isGone() || undefined,
+          () => news.next(isAbout),
+          sentence,
+          signal,
+        );
       },
       [Symbol.dispose]: () => {
         news[Symbol.dispose]();
@@ -71,27 +88,41 @@ export class BlockDevices implements Devices, Disposable {
     this.#news.close();
   }
 
-  async #find(device: Device, nextNews: () => Promise<unknown>, signal: AbortSignal): Promise<string> {
+  async #find(device: Device, news: News, signal: AbortSignal): Promise<string> {
     const sentence = `the attached disk did not show up in this machine: ${described(device)}`;
-    return await looked(() => this.#disks.find(device), nextNews, sentence, signal);
+    const isAbout = aboutDevice(device);
+    return await looked(
+      () => this.#disks.find(device),
+      () => news.next(isAbout),
+      sentence,
+      signal,
+    );
   }
 
-  /** `next` resolves at the first news of block devices after its call. */
-  #listen(): Disposable & { readonly next: () => Promise<unknown> } {
-    let arrival = Promise.withResolvers<undefined>();
+  #listen(): News {
+    let waiting: { readonly isAbout: IsAbout; readonly resolve: (value: undefined) => void } | undefined;
     const subscription = this.#news.subscribe((event) => {
       if (event === 'overflow') this.#logger.warn('news of devices were lost; looking again');
-      else if (event.subsystem !== 'block') return;
-      arrival.resolve(undefined);
-      arrival = Promise.withResolvers();
+      else if (event.subsystem !== 'block' || !waiting?.isAbout(event)) return;
+      waiting?.resolve(undefined);
     });
     return {
-      next: () => arrival.promise,
+      next: (isAbout) => {
+        const { promise, resolve } = Promise.withResolvers<undefined>();
+        waiting = { isAbout, resolve };
+        return promise;
+      },
       [Symbol.dispose]: () => {
         subscription[Symbol.dispose]();
       },
     };
   }
+}
+
+/** A disk's place in the kernel's tree names it; its partitions' are below that, and concern it too. */
+function aboutDevice(device: Device): IsAbout {
+  if (device.kind === 'loop') return ({ devpath }) => basename(devpath) === basename(device.path);
+  return ({ devpath }) => devpath.includes(`:0:${device.unit}:0/block/`);
 }
 
 /** What the look gives, once it gives anything: at once, or after some news. */
