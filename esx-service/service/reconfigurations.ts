@@ -137,9 +137,12 @@ export class Reconfigurations {
 
   async #call(vm: Vm, batch: readonly Waiting[]): Promise<void> {
     const changes = batch.map(({ change }) => change);
+    const began = performance.now();
     let outcomes: readonly Outcome[];
     try {
       outcomes = await this.#ask(vm, changes);
+      const ms = Math.round(performance.now() - began);
+      this.#logger.debug('the hypervisor has answered', { vm: vm.name, changes: changes.length, ms });
     } catch (error) {
       this.#failed(vm, batch, asFault(vm, error));
       return;

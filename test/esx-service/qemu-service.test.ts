@@ -1,6 +1,6 @@
 /** A whole service with QEMUs for VMs, as its configuration puts it together; guests come by their sockets. */
 import test, { type ExecutionContext } from 'ava';
-import { silentLogger } from '../../common/logging.ts';
+import { type LogFields, type Logger, silentLogger } from '../../common/logging.ts';
 import { type RunningService, startService } from '../../esx-service/compose.ts';
 import { serviceConfigSchema } from '../../esx-service/config.ts';
 import type { ChannelEvent } from '../../native/channel/contract.ts';
@@ -11,9 +11,9 @@ import { clientsOf, configIn, emptyDisk } from './support/running.ts';
 
 const { serial } = test;
 
-async function start(t: ExecutionContext, at: Place): Promise<RunningService> {
+async function start(t: ExecutionContext, at: Place, logger: Logger = silentLogger): Promise<RunningService> {
   const config = { ...configIn(at), hypervisor: 'qemu', qmpSockets: at.path('*.qmp') };
-  const service = await startService(serviceConfigSchema.parse(config), { logger: silentLogger });
+  const service = await startService(serviceConfigSchema.parse(config), { logger });
   t.teardown(() => service.close());
   return service;
 }
@@ -68,6 +68,38 @@ serial('qemu service: that somebody takes a disk out of a VM is told, and it is 
   t.like(service.status(), { vms: [{ name: 'alpha', attached: ['other@local'] }, { name: 'beta' }] });
   await beta.call('attach', { name: 'db@local' }, never);
   await refused(t, beta.call('attach', { name: 'other@local' }, never), 'VolumeInUse', 'VM alpha');
+});
+
+/** Takes down how many changes were in each call to the hypervisor. */
+function callCounter(): { readonly logger: Logger; readonly calls: unknown[] } {
+  const calls: unknown[] = [];
+  const debug = (message: string, fields: LogFields = {}): void => {
+    if (message === 'the hypervisor has answered') calls.push(fields['changes']);
+  };
+  const logger: Logger = { ...silentLogger, debug, child: () => logger };
+  return { logger, calls };
+}
+
+function sum(counts: readonly unknown[]): number {
+  return counts.reduce((total: number, count) => total + Number(count), 0);
+}
+
+serial('qemu service: 32 attaches that come together, and then 32 detaches, take at most 5 calls each', async (t) => {
+  const at = await place(t);
+  await startQemu(t, at, { name: 'alpha' });
+  const { logger, calls } = callCounter();
+  await start(t, at, logger);
+  const alpha = clientsOf(t, at).client('alpha');
+  const names = Array.from({ length: 32 }, (_, place) => `many-${place}`);
+  await Promise.all(names.map((name) => alpha.call('create', emptyDisk(name), never)));
+  const replies = await Promise.all(names.map((name) => alpha.call('attach', { name }, never)));
+  t.is(new Set(replies.map(({ device }) => JSON.stringify(device))).size, 32);
+  const attaches = calls.splice(0);
+  t.true(sum(attaches) === 32 && attaches.length <= 5, `attaches by call: ${attaches.join(' ')}`);
+  const report = { isFormatted: false, isClonePrepared: false } as const;
+  await Promise.all(names.map((name) => alpha.call('detach', { name, ...report }, never)));
+  t.true(sum(calls) === 32 && calls.length <= 5, `detaches by call: ${calls.join(' ')}`);
+  t.log(`attaches by call: ${attaches.join(' ')}; detaches: ${calls.join(' ')}`);
 });
 
 serial('qemu service: a guest of version 2 is told where its disk is', async (t) => {
