@@ -127,7 +127,7 @@ function aboutDevice(device: Device): IsAbout {
 
 /** What the look gives, once it gives anything: at once, or after some news. */
 async function looked<T>(
-  look: () => Promise<T | undefined> | T | undefined,
+  look: () => T | undefined,
   nextNews: () => Promise<unknown>,
   sentence: string,
   signal: AbortSignal,
@@ -135,7 +135,7 @@ async function looked<T>(
   for (;;) {
     // Taken before the look: what comes during it wakes the wait below at once.
     const news = nextNews();
-    const seen = await look();
+    const seen = look();
     if (seen !== undefined) return seen;
     try {
       await abortable(news, signal);

@@ -1,10 +1,11 @@
 /**
- * Finds a disk in sysfs. Invariants: a path is given only when the kernel knows the disk with a size; a loop device is
- * the one meant only with its sequence number, a SCSI disk only below its controller, at its unit and, where both tell
- * one, with its world-wide name. Nothing is kept between calls.
+ * Finds a disk in sysfs, which is the kernel's memory: to hand a look at it to another thread costs far more than the
+ * look, of which there are many while many disks come and go. Invariants: a path is given only when the kernel knows the
+ * disk with a size; a loop device is the one meant only with its sequence number, a SCSI disk only below its controller,
+ * at its unit and, where both tell one, with its world-wide name. Nothing is kept between calls.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
@@ -19,8 +20,8 @@ export class SysfsDisks {
   }
 
   /** The path of its node in /dev, or undefined while it is not there. */
-  async find(device: Device): Promise<string | undefined> {
-    return device.kind === 'loop' ? this.#findLoop(device) : await this.#findScsi(device);
+  find(device: Device): string | undefined {
+    return device.kind === 'loop' ? this.#findLoop(device) : this.#findScsi(device);
   }
 
   #findLoop({ path, diskSequence }: Device & { readonly kind: 'loop' }): string | undefined {
@@ -52,21 +53,26 @@ export class SysfsDisks {
     return statSync(join(this.#root, 'class/block', name), { throwIfNoEntry: false })?.ino;
   }
 
-  async #findScsi(device: Device & { readonly kind: 'scsi' }): Promise<string | undefined> {
-    const slotAddress = this.#read(`bus/pci/slots/${device.pciSlot}/address`);
-    for (const host of await this.#names('class/scsi_host')) {
-      if (!isController(await this.#placeOf(host), device, slotAddress)) continue;
+  #findScsi(device: Device & { readonly kind: 'scsi' }): string | undefined {
+    for (const host of this.#names('class/scsi_host')) {
       const disk = `class/scsi_device/${host.slice('host'.length)}:0:${device.unit}:0/device`;
-      const [name] = await this.#names(`${disk}/block`);
+      // Mostly it is not there yet: the rest is for the one time when it is.
+      if (!existsSync(join(this.#root, disk, 'block')) || !this.#isController(host, device)) continue;
+      const [name] = this.#names(`${disk}/block`);
       if (name === undefined || !this.#hasName(disk, device.wwn) || !this.#hasSize(`block/${name}`)) continue;
       return `/dev/${name}`;
     }
     return undefined;
   }
 
+  #isController(host: string, device: Device & { readonly kind: 'scsi' }): boolean {
+    const slotAddress = this.#read(`bus/pci/slots/${device.pciSlot}/address`);
+    return isController(this.#placeOf(host), device, slotAddress);
+  }
+
   /** The PCI devices above a SCSI host, from the root bridge down. */
-  async #placeOf(host: string): Promise<PciPlace> {
-    const path = await ifThere(realpath(join(this.#root, 'class/scsi_host', host)));
+  #placeOf(host: string): PciPlace {
+    const path = ifThere(() => realpathSync.native(join(this.#root, 'class/scsi_host', host)));
     return (path ?? '').split('/').filter((part) => /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(part));
   }
 
@@ -80,18 +86,12 @@ export class SysfsDisks {
     return Number(this.#read(`${folder}/size`) ?? 0) > 0;
   }
 
-  /** An attribute comes out of the kernel's memory: to hand it to another thread would cost far more than to read it. */
   #read(path: string): string | undefined {
-    try {
-      return readFileSync(join(this.#root, path), 'utf8').trim();
-    } catch (error) {
-      if (isGone(error)) return undefined;
-      throw error;
-    }
+    return ifThere(() => readFileSync(join(this.#root, path), 'utf8').trim());
   }
 
-  async #names(path: string): Promise<readonly string[]> {
-    return (await ifThere(readdir(join(this.#root, path)))) ?? [];
+  #names(path: string): readonly string[] {
+    return ifThere(() => readdirSync(join(this.#root, path))) ?? [];
   }
 }
 
@@ -100,9 +100,9 @@ function bareName(name: string): string {
 }
 
 /** What goes while it is looked at is not there. */
-async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+function ifThere<T>(look: () => T): T | undefined {
   try {
-    return await reading;
+    return look();
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;
