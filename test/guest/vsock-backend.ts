@@ -3,6 +3,7 @@
  * AF_VSOCK socket is opened on this machine, whose CID 2 is somebody else's.
  */
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -90,6 +91,8 @@ export class VsockBackend implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#process[Symbol.asyncDispose]();
+    // Where they are the next one listens; the sockets of ports are their listeners'.
+    for (const socket of [this.deviceSocket, join(this.#folder, 'vsock')]) await rm(socket, { force: true });
   }
 
   #take(line: string): void {

@@ -13,10 +13,17 @@ export const images = {
   withData: 'vmdk-test/with-data',
 } as const;
 
-export async function importImages(
-  docker: (args: readonly string[]) => Promise<CommandResult>,
-  folder: string,
-): Promise<void> {
+type Docker = (args: readonly string[]) => Promise<CommandResult>;
+
+export async function importImages(docker: Docker, folder: string): Promise<void> {
+  const system = await importPlain(docker, folder);
+  await mkdir(join(system, 'data'));
+  await mustRun(['sh', '-c', 'echo image > "$1"/data/from-image', 'sh', system]);
+  await importFolder(docker, system, images.withData);
+}
+
+/** Only the first. @returns the folder of its files */
+export async function importPlain(docker: Docker, folder: string): Promise<string> {
   const system = join(folder, 'system');
   for (const name of ['bin', 'etc', 'tmp']) await mkdir(join(system, name), { recursive: true });
   const busybox = (await mustRun(['sh', '-c', 'command -v busybox'])).trim();
@@ -26,16 +33,10 @@ export async function importImages(
     await symlink('busybox', join(system, 'bin', applet));
   }
   await importFolder(docker, system, images.plain);
-  await mkdir(join(system, 'data'));
-  await mustRun(['sh', '-c', 'echo image > "$1"/data/from-image', 'sh', system]);
-  await importFolder(docker, system, images.withData);
+  return system;
 }
 
-async function importFolder(
-  docker: (args: readonly string[]) => Promise<CommandResult>,
-  folder: string,
-  image: string,
-): Promise<void> {
+async function importFolder(docker: Docker, folder: string, image: string): Promise<void> {
   const tar = `${folder}.tar`;
   await mustRun(['tar', '--create', '--file', tar, '--directory', folder, '.']);
   const { code, stderr } = await docker(['import', '--change', 'CMD ["sh"]', tar, image]);
