@@ -80,7 +80,7 @@ export class BlockDevices implements Devices, Disposable {
     };
   }
 
-  ioCount(devicePath: string): Promise<number> {
+  ioCount(devicePath: string): number {
     return this.#disks.ioCount(devicePath);
   }
 

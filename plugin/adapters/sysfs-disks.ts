@@ -5,7 +5,6 @@
  * at its unit and, where both tell one, with its world-wide name. Nothing is kept between calls.
  */
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import type { Device } from '../../native/channel/contract.ts';
@@ -36,10 +35,10 @@ export class SysfsDisks {
    * Reads and writes that a block device has completed, by the kernel's `stat` file (Documentation/block/stat.rst); one
    * that is gone completes none.
    */
-  async ioCount(devicePath: string): Promise<number> {
-    const stat = await ifThere(readFile(join(this.#root, 'class/block', basename(devicePath), 'stat'), 'utf8'));
+  ioCount(devicePath: string): number {
+    const stat = this.#read(`class/block/${basename(devicePath)}/stat`);
     if (stat === undefined) return 0;
-    const fields = stat.trim().split(/\s+/);
+    const fields = stat.split(/\s+/);
     return Number(fields[0]) + Number(fields[4]);
   }
 

@@ -10,7 +10,7 @@ export interface Devices {
   /** To be called before the detach goes out, so that what then stands under the same name is not taken for the disk. */
   leaving(devicePath: string): LeavingDevice;
   /** Reads and writes that the device has completed so far; 0 once it is gone. */
-  ioCount(devicePath: string): Promise<number>;
+  ioCount(devicePath: string): number;
 }
 
 export interface ExpectedDevice extends Disposable {

@@ -115,7 +115,7 @@ export class Sweeper implements AsyncDisposable {
     const known = held.get(name);
     if (!known) return false;
     const { disk, references } = known;
-    const ioCount = await devices.ioCount(disk.devicePath);
+    const ioCount = devices.ioCount(disk.devicePath);
     if (transitions.isUnderWay(name) || (await usage.isUsed(disk))) {
       this.#unused.delete(name);
       return false;

@@ -209,7 +209,7 @@ export class FakeGuest {
       };
     },
     leaving: () => ({ gone: () => Promise.resolve(), [Symbol.dispose]: () => undefined }),
-    ioCount: () => Promise.resolve(this.ioCount),
+    ioCount: () => this.ioCount,
   };
 
   readonly fileSystems: FileSystems = {

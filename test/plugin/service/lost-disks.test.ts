@@ -16,7 +16,13 @@ async function mounted(): Promise<{ guest: FakeGuest; plugin: PluginUnderTest }>
 }
 
 function problems({ view, held, keeper }: PluginUnderTest): readonly string[] {
-  const others = { address: '', isHostConnected: () => true, locks: () => [], now: () => 0 };
+  const others = {
+    address: '',
+    isHostConnected: () => true,
+    lastHostError: () => undefined,
+    locks: () => [],
+    now: () => 0,
+  };
   return healthOf({ view, held, problems: () => keeper.problems, ...others }).problems;
 }
 
