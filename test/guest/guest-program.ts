@@ -1,11 +1,13 @@
 /** A program that goes on running in a guest. Invariant: when it is disposed, nothing that it started runs any more. */
 import { EventEmitter } from 'node:events';
 import { abortable, deadline } from '../../common/deadline.ts';
+import { messageOf } from '../../common/fault.ts';
 import type { Guest } from './guest.ts';
 
-const answerMs = 60_000;
-/** No test is as long. */
-const lifeMs = 600_000;
+/** Under emulation, the start of a program may take ten seconds of a processor, which others want as well. */
+const answerMs = 120_000;
+/** No file of tests is as long, however busy the machine. */
+const lifeMs = 2_700_000;
 
 export class GuestProgram implements AsyncDisposable {
   readonly #stop = new AbortController();
@@ -47,11 +49,13 @@ export class GuestProgram implements AsyncDisposable {
     const look = (): void => {
       if (this.#output.includes(sign)) resolve(undefined);
     };
-    const end = (): void => reject(new Error(`a program in the guest has ended before "${sign}": ${this.#output}`));
+    const end = (): void => reject(new Error(`a program in the guest has ended before "${sign}"`));
     this.#news.on('output', look).once('end', end);
     look();
     try {
       await abortable(promise, limit.signal);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}; it has said: ${this.#output}`, { cause: error });
     } finally {
       this.#news.off('output', look).off('end', end);
     }
