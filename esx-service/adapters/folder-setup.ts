@@ -9,7 +9,8 @@ import { errnoOf, Fault, messageOf } from '../../common/fault.ts';
 
 /** The group of all VMs that are in no other. */
 const vmgroup = '_DEFAULT';
-const folderMode = 0o700;
+/** Programs that are given a disk, as a QEMU is, may pass through to it, but see no others. */
+const folderMode = 0o711;
 
 export interface FolderPaths {
   /** Where the lock lies: one for all groups. */

@@ -11,6 +11,7 @@ import { type Backoff, backoffMs } from '../../native/channel/backoff.ts';
 import type { Vm } from '../core/holders.ts';
 import { QemuPlugging } from './qemu-plugging.ts';
 import { QemuSession } from './qemu-session.ts';
+import { userOf } from './qemu-user.ts';
 import { QmpConnection } from './qmp-connection.ts';
 
 export interface MachineOptions {
@@ -140,7 +141,13 @@ export class QemuMachine implements Disposable {
       throw new Fault('HostUnavailable', `${sentence}; correct the one that is wrong`);
     }
     this.#contextId = await this.#askContextId(session, signal);
-    const plugging = new QemuPlugging(this.vm, session, this.#logger, () => this.#options.onLost(this.vm));
+    const plugging = new QemuPlugging({
+      vm: this.vm,
+      session,
+      user: await userOf(this.path),
+      logger: this.#logger,
+      onTakenOut: () => this.#options.onLost(this.vm),
+    });
     await plugging.clear(signal);
     this.#logger.info('VM reached', { qmp: this.path, uuid, contextId: this.#contextId });
     return { session, plugging };

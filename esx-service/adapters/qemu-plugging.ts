@@ -17,24 +17,36 @@ import type { Slot } from '../core/scsi-slots.ts';
 import type { Disk } from '../ports/hypervisor.ts';
 import { isMissing } from './qemu-faults.ts';
 import type { OpenDisk, QemuSession } from './qemu-session.ts';
+import { giveTo, type QemuUser } from './qemu-user.ts';
 import { type QmpEvent, QmpRefusal } from './qmp-connection.ts';
 
 /** For taking back, and for clearing away what others left; QEMU answers such commands within milliseconds. */
 const clearLimitMs = 5_000;
 
+export interface PluggingOptions {
+  readonly vm: Vm;
+  readonly session: QemuSession;
+  /** As whom QEMU runs, if that is known. */
+  readonly user: QemuUser | undefined;
+  readonly logger: Logger;
+  /** Called after somebody else took one of our disks out. */
+  readonly onTakenOut: () => void;
+}
+
 export class QemuPlugging implements Disposable {
   readonly #vm: Vm;
   readonly #session: QemuSession;
+  readonly #user: QemuUser | undefined;
   readonly #logger: Logger;
   readonly #onTakenOut: () => void;
   readonly #subscription: Disposable;
   /** Devices that we take out, with who waits for their end. */
   readonly #leaving = new Map<string, PromiseWithResolvers<undefined>>();
 
-  /** @param onTakenOut called after somebody else took one of our disks out */
-  constructor(vm: Vm, session: QemuSession, logger: Logger, onTakenOut: () => void) {
+  constructor({ vm, session, user, logger, onTakenOut }: PluggingOptions) {
     this.#vm = vm;
     this.#session = session;
+    this.#user = user;
     this.#logger = logger;
     this.#onTakenOut = onTakenOut;
     this.#subscription = session.connection.onEvent((event) => this.#onEvent(event));
@@ -48,6 +60,7 @@ export class QemuPlugging implements Disposable {
   async plugIn(disk: Disk, isReadOnly: boolean, slot: Slot, signal: AbortSignal): Promise<Device> {
     const { extent, uuid } = disk;
     const name = qemuName(extent.diskId);
+    await this.#letOpen(extent.path);
     await this.#ask(
       'blockdev-add',
       {
@@ -83,6 +96,15 @@ export class QemuPlugging implements Disposable {
       throw error;
     }
     return { ...placeOf(slot), wwn: wwnText(uuid) };
+  }
+
+  /** Where it cannot be done, QEMU's own attempt tells whether it needed to be. */
+  async #letOpen(path: string): Promise<void> {
+    if (!this.#user) return;
+    await giveTo(this.#user, path).catch((error: unknown) => {
+      const about = { vm: this.#vm.name, disk: path, uid: this.#user?.uid, ...failureFields(error) };
+      this.#logger.warn('a disk could not be given to the user of its QEMU', about);
+    });
   }
 
   /**

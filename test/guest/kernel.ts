@@ -1,7 +1,8 @@
 /** The guests' kernel: Debian's for virtual machines, taken from its package without installing that. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun } from '../docker/harness/command.ts';
+import { askApt, unpackPackages } from './debian-packages.ts';
 import { madeOnce } from './workshop.ts';
 
 export interface Kernel {
@@ -12,7 +13,6 @@ export interface Kernel {
 }
 
 const metapackage = 'linux-image-cloud-amd64';
-const downloadMs = 300_000;
 
 export async function debianKernel(): Promise<Kernel> {
   const folder = await madeOnce('kernel', 'debian', unpack);
@@ -22,24 +22,9 @@ export async function debianKernel(): Promise<Kernel> {
 }
 
 async function unpack(folder: string): Promise<void> {
-  const name = await packageName();
-  await mustRun(['env', '--chdir', folder, 'apt-get', '-q', 'download', name], { timeoutMs: downloadMs });
-  const [file = ''] = (await readdir(folder)).filter((candidate) => candidate.endsWith('.deb'));
-  await mustRun(['dpkg-deb', '--extract', join(folder, file), folder]);
-  await mustRun(['rm', join(folder, file)]);
+  const ask = ['apt-cache', 'depends', '--important', metapackage] as const;
+  const name = await askApt(ask, (text) => /Depends: (linux-image-\S+)/.exec(text)?.[1]);
+  await unpackPackages(folder, [name]);
   const [version = ''] = await readdir(join(folder, 'lib/modules'));
   await mustRun(['busybox', 'depmod', '-b', folder, version]);
-}
-
-/** The package that the metapackage stands for now. A machine whose package lists were never fetched gets them. */
-async function packageName(): Promise<string> {
-  const ask = ['apt-cache', 'depends', '--important', metapackage] as const;
-  const find = (text: string): string | undefined => /Depends: (linux-image-\S+)/.exec(text)?.[1];
-  const known = find((await runCommand(ask)).stdout);
-  if (known !== undefined) return known;
-  await mustRun(['apt-get', '-q', 'update'], { timeoutMs: downloadMs });
-  const name = find(await mustRun(ask));
-  if (name === undefined)
-    throw new Error(`this system's package lists have no ${metapackage}, the test guests' kernel`);
-  return name;
 }
