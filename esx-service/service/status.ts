@@ -16,7 +16,7 @@ export interface ServiceStatus {
     readonly name: string;
     readonly attached: readonly FullName[];
     /** Why it is not known what it holds, if that is so. */
-    readonly problem?: string | undefined;
+    readonly problem?: string;
   }[];
   readonly problems: readonly { readonly volume: FullName; readonly problem: string }[];
   /** What the start found in the datastores and left alone. */
@@ -44,11 +44,13 @@ export function statusOf(
       path,
       volumes: records.filter(({ volume }) => volume.datastore === name).length,
     })),
-    vms: service.hypervisor.vms.map(({ id, name }) => ({
-      name,
-      attached: records.filter(({ volume }) => volume.attached?.vm.id === id).map((record) => fullNameOf(record)),
-      problem: service.unheard.get(id),
-    })),
+    vms: service.hypervisor.vms.map(({ id, name }) => {
+      const attached = records
+        .filter(({ volume }) => volume.attached?.vm.id === id)
+        .map((record) => fullNameOf(record));
+      const problem = service.unheard.get(id);
+      return { name, attached, ...(problem !== undefined && { problem }) };
+    }),
     problems: records.flatMap((record) =>
       record.volume.problem === undefined ? [] : [{ volume: fullNameOf(record), problem: record.volume.problem }],
     ),
