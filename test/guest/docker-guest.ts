@@ -24,6 +24,7 @@ const dockerSocket = '/var/run/docker.sock';
 const diskSize = '1G';
 const memoryMebibytes = 768;
 const commandMs = 120_000;
+const keptCharacters = 6000;
 
 /** What a system's start would have made ready for dockerd. The disk is the third, after the root and the project. */
 const preparation = `
@@ -124,9 +125,12 @@ export class DockerGuest implements AsyncDisposable {
     ];
   }
 
-  /** What the plugin and dockerd have said since the last start. */
+  /** The end of what the plugin and dockerd have said since the last start. */
   get output(): string {
-    return `plugin: ${this.#running?.plugin.output ?? ''}\ndockerd: ${this.#running?.dockerd.output ?? ''}`;
+    const [plugin = '', dockerd = ''] = [this.#running?.plugin, this.#running?.dockerd].map((program) =>
+      program?.output.slice(-keptCharacters),
+    );
+    return `plugin: ${plugin}\ndockerd: ${dockerd}`;
   }
 
   /** SIGKILL to its QEMU; what it had not written to its disks is lost. It can be booted again. */
