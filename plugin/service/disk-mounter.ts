@@ -89,9 +89,9 @@ export class DiskMounter {
     return { ...disk, path: undefined };
   }
 
-  /** Detaches what is not mounted in this namespace. */
+  /** Detaches what is not mounted in this namespace. A disk without a device was never seen here. */
   async detach(disk: HeldDisk): Promise<void> {
-    if (await this.#parts.fileSystems.isHeld(disk.devicePath)) {
+    if (disk.devicePath !== '' && (await this.#parts.fileSystems.isHeld(disk.devicePath))) {
       throw new Fault(
         'VolumeInUse',
         `volume ${disk.name} is still mounted by a process in another namespace; it stays attached`,
@@ -105,8 +105,7 @@ export class DiskMounter {
     let left = disk;
     try {
       left = await this.unmount(disk);
-      if (left.devicePath === '') await this.#detach(left);
-      else await this.detach(left);
+      await this.detach(left);
       this.#parts.onGone(disk.name);
     } catch (error) {
       if (left.devicePath !== '') this.#parts.onStuck({ ...left, isStuck: true });

@@ -1,8 +1,8 @@
 /**
  * Brings what this guest holds into step with what the service says is attached to it: at start, and with each new
  * session. Invariants: a mounted disk that has references or that any process still uses is left alone; an attached
- * disk that nothing uses is let go; a disk whose state cannot be told is left alone and reported; other volumes go on
- * meanwhile.
+ * disk that nothing uses is let go, also when this machine does not show it; a disk whose state cannot be told is left
+ * alone and reported; other volumes go on meanwhile.
  */
 import { deadline } from '../../common/deadline.ts';
 import { faultOf } from '../../common/fault.ts';
@@ -181,7 +181,7 @@ interface Known {
 async function look(
   { name, references, held, attached }: Known,
   table: readonly MountedAt[],
-  { devices, mountRoot, usage, volumeMs }: RecoveryParts,
+  { devices, logger, mountRoot, usage, volumeMs }: RecoveryParts,
   signal: AbortSignal,
 ): Promise<Found> {
   const path = mountPathOf(mountRoot, name);
@@ -190,7 +190,14 @@ async function look(
   if (attached?.attached) {
     using expected = devices.expect();
     using limit = deadline(volumeMs / (4 * looksForDisk), `looking for the disk of ${name}`, signal);
-    devicePath = await expected.find(attached.attached.device, limit.signal);
+    const mayBeHidden = mount === undefined && countOf(references) === 0;
+    devicePath = await expected.find(attached.attached.device, limit.signal).catch((error: unknown) => {
+      if (!mayBeHidden || faultOf(error).code !== 'DeviceTimeout') throw error;
+      // A guest's kernel finds only the first 16 disks of a pvscsi controller when it starts, and can be made to look at
+      // the others only by plugging them in anew.
+      logger.info('a disk that this machine does not show is let go', { volume: name, ...failureFields(error) });
+      return '';
+    });
   }
   const isItsDisk = devicePath !== '' && mount?.devicePath === devicePath;
   const mounted = mount ? (isItsDisk ? 'its disk' : 'something else') : 'nothing';

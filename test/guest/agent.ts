@@ -37,7 +37,7 @@ interface Running {
 
 export class Agent {
   readonly #socket: Socket;
-  readonly #ready = Promise.withResolvers<undefined>();
+  #ready = Promise.withResolvers<undefined>();
   readonly #running = new Map<number, Running>();
   #lastId = 0;
   #unread: Buffer = Buffer.alloc(0);
@@ -54,6 +54,14 @@ export class Agent {
 
   /** Resolves when the guest takes commands. */
   get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** To be called before the guest starts anew: what ran ends with this, and the promise resolves when it is ready again. */
+  restarted(): Promise<void> {
+    this.#ready = Promise.withResolvers();
+    this.#ready.promise.catch(() => undefined);
+    for (const { exited } of this.#running.values()) exited.reject(new Error('the guest starts anew'));
     return this.#ready.promise;
   }
 

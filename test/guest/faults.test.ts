@@ -3,14 +3,20 @@ import test from 'ava';
 import { deadline } from '../../common/deadline.ts';
 import type { Guest } from './guest.ts';
 import { checksum, disksOf, mount, startService, unmount, writeFile } from './hot-plug.ts';
-import { askInTurn, askPlugin, bootPluginGuest, healthOf, startPlugin } from './plugin-guest.ts';
+import { askInTurn, askPlugin, bootPluginGuest, healthOf, startBridge, startPlugin } from './plugin-guest.ts';
 
 const { serial } = test;
+
+/** A guest's kernel that starts looks at 16 units of a pvscsi controller, of which unit 7 is left out. */
+const foundAtStart = 15;
+const manyVolumes = 18;
+/** For a test that starts a guest again. */
+const longMs = 300_000;
 
 let alpha: Guest;
 
 test.before(async () => {
-  alpha = await bootPluginGuest();
+  alpha = await bootPluginGuest({ mayReboot: true });
 });
 test.after.always(async () => {
   await alpha[Symbol.asyncDispose]();
@@ -28,8 +34,13 @@ async function problemsOf(guest: Guest): Promise<readonly string[]> {
 
 /** As somebody does it by hand: without the service, and without asking the guest. */
 async function takeOutFirst(guest: Guest): Promise<void> {
+  await guest.askQemu('device_del', { id: (await ourDevices(guest))[0] });
+}
+
+/** What the service has plugged in, by QEMU's names. */
+async function ourDevices(guest: Guest): Promise<readonly string[]> {
   const disks = (await guest.askQemu('query-block')) as readonly { readonly qdev?: string }[];
-  await guest.askQemu('device_del', { id: disks.map(({ qdev }) => qdev).find((id) => id?.startsWith('vmdk')) });
+  return disks.flatMap(({ qdev }) => (qdev?.startsWith('vmdk') ? [qdev] : []));
 }
 
 serial(
@@ -61,5 +72,53 @@ serial(
     t.like(await healthOf(alpha), { status: 'ok', problems: [] });
     for (const name of ['lost', 'other']) await unmount(t, alpha, name);
     t.is(await disksOf(alpha), '');
+  },
+);
+
+serial('faults: a guest that stands still in the midst of a mount goes on with it', async (t) => {
+  await startService(t, { alpha });
+  await startPlugin(t, alpha);
+  t.like(await askInTurn(alpha, ['Create', { Name: 'db', Opts: { size: '100mb' } }]), [{ Err: '' }]);
+  let isMounted = false;
+  const mounting = mount(t, alpha, 'db').finally(() => (isMounted = true));
+  using limit = deadline(60_000, 'the disk');
+  while ((await ourDevices(alpha)).length === 0) limit.signal.throwIfAborted();
+  await alpha.pause();
+  t.like(await alpha.askQemu('query-status'), { status: 'paused' });
+  t.false(isMounted);
+  await alpha.resume();
+  const folder = await mounting;
+  const written = await writeFile(alpha, folder);
+  await alpha.pause();
+  await alpha.resume();
+  t.is(await checksum(alpha, folder), written);
+  await unmount(t, alpha, 'db');
+});
+
+serial(
+  'faults: after a reset a guest mounts its volumes again, also those that its kernel does not find',
+  async (t) => {
+    t.timeout(longMs);
+    await startService(t, { alpha });
+    await startPlugin(t, alpha);
+    const names = Array.from({ length: manyVolumes }, (_, place) => `kept-${place}`);
+    const folders: string[] = [];
+    for (const name of names) {
+      t.like(await askPlugin(alpha, 'Create', { Name: name, Opts: { size: '20mb' } }), { Err: '' });
+      folders.push(await mount(t, alpha, name));
+    }
+    await alpha.mustRun(`${folders.map((folder, place) => `echo ${place} > '${folder}/name'`).join('\n')}\nsync`);
+    await alpha.reset();
+    t.is((await ourDevices(alpha)).length, names.length, 'all stay plugged in');
+    t.is((await disksOf(alpha)).trimEnd().split('\n').length, foundAtStart);
+    await startBridge(alpha);
+    const begun = performance.now();
+    const { output } = await startPlugin(t, alpha);
+    t.log(`plugin ready ${Math.round(performance.now() - begun)} ms after its start`);
+    t.notRegex(output, /not recovered/);
+    await Promise.all(names.map((name) => mount(t, alpha, name)));
+    const read = await alpha.mustRun(folders.map((folder) => `cat '${folder}/name'`).join('\n'));
+    t.is(read, names.map((_, place) => `${place}\n`).join(''));
+    await Promise.all(names.map((name) => unmount(t, alpha, name)));
   },
 );

@@ -24,6 +24,8 @@ export interface GuestOptions {
   readonly processors?: number;
   /** What the guest takes for its own CID. */
   readonly cid?: number;
+  /** Otherwise a guest that would reboot ends. */
+  readonly mayReboot?: boolean;
   /** More of QEMU's arguments. */
   readonly arguments?: readonly string[];
   /** The caller's: where its sockets are, so that after its next boot they are found in the same places. */
@@ -64,13 +66,13 @@ export class Guest implements AsyncDisposable {
     if (options.folder === undefined) owned.defer(() => rm(folder, { recursive: true, force: true }));
     const image = await guestImage();
     await packProject(join(folder, 'project.tar'));
-    const { cid = 3, memoryMebibytes = 512, processors = 2 } = options;
+    const { cid = 3, mayReboot = false, memoryMebibytes = 512, processors = 2 } = options;
     const vsock = owned.use(await VsockBackend.start(folder, cid));
     using limit = deadline(bootMs, 'booting a guest');
     const port = await awaitPort(join(folder, 'agent'));
     owned.defer(() => void port.server.close());
     const command = qemuCommand({
-      ...{ folder, image, memoryMebibytes, processors },
+      ...{ folder, image, mayReboot, memoryMebibytes, processors },
       vsockDevice: vsock.deviceSocket,
       arguments: options.arguments ?? [],
     });
@@ -119,6 +121,14 @@ export class Guest implements AsyncDisposable {
 
   async resume(): Promise<void> {
     await this.askQemu('cont');
+  }
+
+  /** As the reset button does it: nothing is written back, and all programs end. Returns when it takes commands again. */
+  async reset(): Promise<void> {
+    const ready = this.#agent.restarted();
+    await this.askQemu('system_reset');
+    using limit = deadline(bootMs, 'booting a guest again');
+    await abortable(ready, limit.signal);
   }
 
   /** As a crash of the host's program would end it: SIGKILL. Only its files and its monitors' sockets stay. */

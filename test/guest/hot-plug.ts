@@ -5,13 +5,17 @@ import { type Place, place } from '../esx-service/support/place.ts';
 import type { Guest } from './guest.ts';
 import { askPlugin, servicePort } from './plugin-guest.ts';
 
-/** The service knows each guest by its socket, which is the other end of the guest's CID 2, and reaches its QEMU. */
+/**
+ * The service knows each guest by its socket, which is the other end of the guest's CID 2, and reaches its QEMU. There is
+ * one VM more, `bystander`, which is off, for clients on this machine.
+ */
 export async function startService(t: ExecutionContext, guests: Readonly<Record<string, Guest>>): Promise<Place> {
   const at = await place(t);
+  const bystander = { name: 'bystander', qmp: at.path('bystander.qmp'), socket: at.path('bystander.sock') };
   const vms = Object.entries(guests).map(([name, { qmpSocket, vsock }]) => {
     return { name, qmp: qmpSocket, socket: vsock.socketOf(servicePort) };
   });
-  await daemon(t, at, { hypervisor: 'qemu', vms });
+  await daemon(t, at, { hypervisor: 'qemu', vms: [...vms, bystander] });
   return at;
 }
 

@@ -38,7 +38,7 @@ export async function bootPluginGuest(options?: GuestOptions): Promise<Guest> {
 }
 
 /** Again after each start of the guest. */
-async function startBridge(guest: Guest): Promise<void> {
+export async function startBridge(guest: Guest): Promise<void> {
   await GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${pluginSocket}`, 'listening');
 }
 

@@ -13,18 +13,19 @@ export interface QemuOptions {
   readonly memoryMebibytes: number;
   readonly processors: number;
   readonly vsockDevice: string;
+  readonly mayReboot: boolean;
   readonly arguments: readonly string[];
 }
 
 export function qemuCommand(options: QemuOptions): Command {
-  const { folder, image, memoryMebibytes, processors, vsockDevice } = options;
+  const { folder, image, mayReboot, memoryMebibytes, processors, vsockDevice } = options;
   const at = (name: string): string => join(folder, name);
   return [
     'qemu-system-x86_64',
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-machine', 'pc,memory-backend=memory'],
     ...['-smp', String(processors), '-m', String(memoryMebibytes)],
     ...['-object', `memory-backend-memfd,id=memory,size=${memoryMebibytes}M,share=on`],
-    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', ...(mayReboot ? [] : ['-no-reboot'])],
     ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1'],
     ...['-chardev', `file,id=console,path=${at('console')}`, '-serial', 'chardev:console'],
     // One for the product, one for ourselves: a monitor serves one client at a time.

@@ -174,3 +174,28 @@ test('recovery: after the end of its session it touches nothing, since what it k
   t.deepEqual(await plugin.recoverFrom(guest.hello()), []);
   t.deepEqual(guest.commandsSent, ['detach']);
 });
+
+test('recovery: a disk that this machine does not show is let go when nobody can use it, and mounted again later', async (t) => {
+  const guest = await leftMounted();
+  const disk = guest.disks.get('a@local');
+  // As after a restart of the guest.
+  if (disk) disk.mountedAt = undefined;
+  guest.log.length = 0;
+  guest.failNext('find', 'refused');
+  const { keeper, volumes } = await startPlugin(guest);
+  t.deepEqual(keeper.problems, []);
+  t.false(disk?.isAttached);
+  t.is(guest.commandsSent.filter((command) => command === 'detach').length, 1);
+  await volumes.mount('a', 'y', patient);
+  t.is(disk?.mountedAt, path);
+  t.deepEqual(guest.violations, []);
+});
+
+test('recovery: a disk that this machine does not show is left alone while it may be in use', async (t) => {
+  const guest = await leftMounted();
+  for (let look = 1; look <= 5; look += 1) guest.failNext('find', 'refused');
+  const { keeper } = await startPlugin(guest);
+  t.is(keeper.problems.length, 1);
+  t.true(guest.disks.get('a@local')?.isAttached);
+  t.deepEqual(guest.violations, []);
+});
