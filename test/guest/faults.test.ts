@@ -1,6 +1,9 @@
 /** What happens to a guest's disks, and to the guest itself, beside the service: outside unplugging, resets, pauses. */
 import test from 'ava';
 import { deadline } from '../../common/deadline.ts';
+import type { ChannelEvent } from '../../native/channel/contract.ts';
+import { never, refused } from '../esx-service/support/commands.ts';
+import { clientsOf } from '../esx-service/support/running.ts';
 import type { Guest } from './guest.ts';
 import { checksum, disksOf, mount, startService, unmount, writeFile } from './hot-plug.ts';
 import { askInTurn, askPlugin, bootPluginGuest, healthOf, startBridge, startPlugin } from './plugin-guest.ts';
@@ -16,7 +19,8 @@ const longMs = 300_000;
 let alpha: Guest;
 
 test.before(async () => {
-  alpha = await bootPluginGuest({ mayReboot: true });
+  // As libvirt and Proxmox start their QEMUs: the end of the guest is not QEMU's.
+  alpha = await bootPluginGuest({ mayReboot: true, arguments: ['-no-shutdown'] });
 });
 test.after.always(async () => {
   await alpha[Symbol.asyncDispose]();
@@ -41,6 +45,10 @@ async function takeOutFirst(guest: Guest): Promise<void> {
 async function ourDevices(guest: Guest): Promise<readonly string[]> {
   const disks = (await guest.askQemu('query-block')) as readonly { readonly qdev?: string }[];
   return disks.flatMap(({ qdev }) => (qdev?.startsWith('vmdk') ? [qdev] : []));
+}
+
+function isShutDown(status: unknown): boolean {
+  return (status as { readonly status: string }).status === 'shutdown';
 }
 
 serial(
@@ -122,3 +130,19 @@ serial(
     await Promise.all(names.map((name) => unmount(t, alpha, name)));
   },
 );
+
+serial('faults: a guest that powers itself off holds its volumes as long as its QEMU stays', async (t) => {
+  const at = await startService(t, { alpha });
+  await startPlugin(t, alpha);
+  t.like(await askInTurn(alpha, ['Create', { Name: 'db', Opts: { size: '20mb' } }]), [{ Err: '' }]);
+  await mount(t, alpha, 'db');
+  const freed = Promise.withResolvers<ChannelEvent>();
+  const bystander = clientsOf(t, at).client('bystander', { onEvent: (event) => freed.resolve(event) });
+  await bystander.call('watch', {}, never);
+  await alpha.mustRun('poweroff -f -d 1 > /dev/null 2>&1 &');
+  using limit = deadline(60_000, 'the end of the guest');
+  while (!isShutDown(await alpha.askQemu('query-status'))) limit.signal.throwIfAborted();
+  await refused(t, bystander.call('attach', { name: 'db' }, never), 'VolumeInUse', 'VM alpha');
+  await alpha.askQemu('quit');
+  t.like(await freed.promise, { kind: 'changed', volume: { name: 'db', attached: undefined } });
+});
