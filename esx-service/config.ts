@@ -127,6 +127,8 @@ function checkQemu(config: ServiceConfig, refuse: Refuse): void {
   const contextIds = config.vms.flatMap(({ contextId }) => (contextId === undefined ? [] : [String(contextId)]));
   const sameId = twinIn(contextIds);
   if (sameId !== undefined) refuse(['vms'], `uses the contextId ${sameId} twice`);
+  const sameSocket = twinIn(config.vms.flatMap(({ qmp }) => qmp ?? []));
+  if (sameSocket !== undefined) refuse(['vms'], `uses the QMP socket ${sameSocket} twice; each VM has its own`);
 }
 
 function checkLoop(config: ServiceConfig, refuse: Refuse): void {

@@ -4,6 +4,7 @@
  */
 import { Fault, faultOf, messageOf } from '../../common/fault.ts';
 import type { Vm } from '../core/holders.ts';
+import { type ControllerKind, slotCount } from '../core/scsi-slots.ts';
 import type { Disk } from '../ports/hypervisor.ts';
 import { QmpRefusal } from './qmp-connection.ts';
 
@@ -51,4 +52,21 @@ export function detachFault({ name }: Vm, { extent }: Disk, error: unknown): unk
     `QEMU of VM ${name} did not let go the disk ${extent.path}: ${messageOf(error)}; try again later`,
     { cause: error },
   );
+}
+
+/** Nothing was sent that changes anything. */
+export function notBegunFault(vm: Vm, error: unknown): Fault {
+  const fault = faultOf(error);
+  if (fault.class !== 'unsure') return fault;
+  const sentence = `VM ${vm.name} does not answer over QMP: ${fault.message}; nothing was changed`;
+  return new Fault('HostUnavailable', sentence, { cause: error });
+}
+
+export function noSlotFault({ name }: Vm, kind: ControllerKind, controllers: number): Fault {
+  const example = `-device ${kind === 'pvscsi' ? kind : `${kind}-pci`},id=vmdk${controllers}`;
+  const has =
+    controllers === 0
+      ? `VM ${name} has no ${kind} controller that has an id`
+      : `the ${controllers} ${kind} controllers of VM ${name} hold ${slotCount(kind)} disks each, and are full`;
+  return new Fault('NoFreeSlot', `${has}; start it with one more, such as "${example}"`);
 }

@@ -11,12 +11,21 @@ import { faultOf, Fault } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { Device } from '../../native/channel/contract.ts';
 import type { Attachment, Vm } from '../core/holders.ts';
-import { type Controller, type ControllerKind, freeSlot, type Slot, slotCount, slotKey } from '../core/scsi-slots.ts';
+import { type Controller, type ControllerKind, freeSlot, type Slot, slotKey } from '../core/scsi-slots.ts';
 import type { Change, Disk, Hypervisor, Outcome } from '../ports/hypervisor.ts';
 import { fileHolder } from './file-holders.ts';
 import { LastAnswers } from './last-answers.ts';
 import { afterChanges, allTold, attachmentsOf, deviceOf, findDisks, type FoundDisk, isOf } from './qemu-attachments.ts';
-import { attachFault, detachFault, isLockRefusal, isSlotRefusal, lockFault, silenceFault } from './qemu-faults.ts';
+import {
+  attachFault,
+  detachFault,
+  isLockRefusal,
+  isSlotRefusal,
+  lockFault,
+  noSlotFault,
+  notBegunFault,
+  silenceFault,
+} from './qemu-faults.ts';
 import { QemuMachine, type Running } from './qemu-machine.ts';
 import { placeOf } from './qemu-plugging.ts';
 import { type QmpPattern, socketsOf } from './qmp-sockets.ts';
@@ -142,7 +151,7 @@ export class QemuHypervisor implements Hypervisor, Disposable {
       call = await this.#begin(machine, signal);
     } catch (error) {
       // For each, not for the call as a whole: to try them one by one would only wait again and again.
-      const fault = notBegun(vm, error);
+      const fault = notBegunFault(vm, error);
       return changes.map(() => ({ fault }));
     }
     this.#lastAnswers.forget(vm.id);
@@ -183,6 +192,11 @@ export class QemuHypervisor implements Hypervisor, Disposable {
   #vmOfContextId(contextId: number): Vm | undefined {
     const claims = [...this.#machines.values()].filter((machine) => machine.contextId === contextId);
     if (claims.length === 0) void this.#meetAll();
+    if (claims.length > 1) {
+      const names = claims.map(({ vm }) => vm.name);
+      const hint = 'give each VM a guest-cid of its own';
+      this.#options.logger.warn('VMs have the same vsock address; none is let in', { contextId, vms: names, hint });
+    }
     return claims.length === 1 ? claims[0]?.vm : undefined;
   }
 
@@ -208,7 +222,7 @@ export class QemuHypervisor implements Hypervisor, Disposable {
     const taken = new Set(found.flatMap(({ slot }) => (slot ? [slotKey(slot)] : [])));
     return () => {
       const slot = freeSlot(controllers, kind, taken);
-      if (!slot) throw noSlot(vm, kind, controllers.filter((one) => one.kind === kind).length);
+      if (!slot) throw noSlotFault(vm, kind, controllers.filter((one) => one.kind === kind).length);
       taken.add(slotKey(slot));
       return slot;
     };
@@ -279,21 +293,4 @@ async function detach({ vm, running, signal, found }: Call, disk: Disk, device: 
 
 function isPlace(slot: Slot, device: Device & { readonly kind: 'scsi' }): boolean {
   return slot.unit === device.unit && placeOf(slot).pciSlot === device.pciSlot;
-}
-
-/** Nothing was sent that changes anything. */
-function notBegun(vm: Vm, error: unknown): Fault {
-  const fault = faultOf(error);
-  if (fault.class !== 'unsure') return fault;
-  const sentence = `VM ${vm.name} does not answer over QMP: ${fault.message}; nothing was changed`;
-  return new Fault('HostUnavailable', sentence, { cause: error });
-}
-
-function noSlot({ name }: Vm, kind: ControllerKind, controllers: number): Fault {
-  const example = `-device ${kind === 'pvscsi' ? kind : `${kind}-pci`},id=vmdk${controllers}`;
-  const has =
-    controllers === 0
-      ? `VM ${name} has no ${kind} controller that has an id`
-      : `the ${controllers} ${kind} controllers of VM ${name} hold ${slotCount(kind)} disks each, and are full`;
-  return new Fault('NoFreeSlot', `${has}; start it with one more, such as "${example}"`);
 }

@@ -120,6 +120,11 @@ for (const [what, env, mentions] of [
     { ...found, VMDK_VSOCK: 'true', VMDK_VMS: '[{"name":"a","contextId":3},{"name":"b","contextId":3}]' },
     ['vms', 'contextId 3 twice'],
   ],
+  [
+    'two VMs of one QMP socket',
+    { ...found, VMDK_VSOCK: 'true', VMDK_VMS: '[{"name":"a","qmp":"/q"},{"name":"b","qmp":"/q"}]' },
+    ['vms', 'QMP socket /q twice'],
+  ],
   ['QMP sockets of loop devices', { ...found, VMDK_HYPERVISOR: 'loop' }, ['qmpSockets', 'only', '"qemu"']],
   ['vsock of loop devices', { ...one, VMDK_VSOCK: 'true' }, ['vsock', 'only', '"qemu"']],
   [

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
 import { deadline } from '../../../common/deadline.ts';
 import { faultOf } from '../../../common/fault.ts';
+import { type LogFields, type Logger, silentLogger } from '../../../common/logging.ts';
 import type { QemuHypervisor } from '../../../esx-service/adapters/qemu-hypervisor.ts';
 import type { Disk } from '../../../esx-service/ports/hypervisor.ts';
 import { never, refused } from '../support/commands.ts';
@@ -131,8 +132,8 @@ test('qemu hypervisor: a FAKE socket that speaks another protocol is told apart 
   t.regex(fault.message, /fake\.qmp.*does not speak QMP/);
 });
 
-test('qemu hypervisor: a VM that is found is told by the vsock address that its QEMU, here a FAKE, names', async (t) => {
-  const at = await place(t);
+/** Of a VM with the vsock address 7. */
+function answerAsQemu(socket: Socket): void {
   const answers: Readonly<Record<string, unknown>> = {
     'query-uuid': { UUID: '6c1d5f2e-8a4b-4c3d-9e2f-0a1b2c3d4e5f' },
     'qom-list': [{ name: 'vsock0', type: 'child<vhost-vsock-pci>' }],
@@ -140,13 +141,29 @@ test('qemu hypervisor: a VM that is found is told by the vsock address that its 
     'query-block': [],
     'query-named-block-nodes': [],
   };
-  await fakeQmp(t, at.path('web.qmp'), (socket) => {
-    socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
-    createInterface(socket).on('line', (line) => {
-      const { execute, id } = JSON.parse(line) as { execute: string; id: number };
-      socket.write(`${JSON.stringify({ id, return: answers[execute] ?? {} })}\n`);
-    });
+  socket.write('{"QMP": {"version": {}, "capabilities": []}}\n');
+  createInterface(socket).on('line', (line) => {
+    const { execute, id } = JSON.parse(line) as { execute: string; id: number };
+    socket.write(`${JSON.stringify({ id, return: answers[execute] ?? {} })}\n`);
   });
+}
+
+test('qemu hypervisor: of VMs, here FAKES, that have the same vsock address none is let in, and it is told', async (t) => {
+  const at = await place(t);
+  for (const name of ['web', 'db']) await fakeQmp(t, at.path(`${name}.qmp`), answerAsQemu);
+  const warnings: LogFields[] = [];
+  const logger: Logger = { ...silentLogger, child: () => logger, warn: (_, fields = {}) => warnings.push(fields) };
+  const options = { vms: [], discovery: at.path('*.qmp'), hasContextIds: true, logger };
+  const hypervisor = await openQemus(t, () => '', options);
+  await hypervisor.attachments(never);
+  t.is(hypervisor.vmOfContextId?.(7), undefined);
+  t.like(warnings, [{ contextId: 7 }]);
+  t.deepEqual((warnings[0]?.['vms'] as string[]).toSorted(), ['db', 'web']);
+});
+
+test('qemu hypervisor: a VM that is found is told by the vsock address that its QEMU, here a FAKE, names', async (t) => {
+  const at = await place(t);
+  await fakeQmp(t, at.path('web.qmp'), answerAsQemu);
   const discovery = at.path('*.qmp');
   const hypervisor = await openQemus(t, () => '', { vms: [], discovery, hasContextIds: true });
   t.is(hypervisor.vmOfContextId?.(7), undefined, 'nobody was asked yet');
