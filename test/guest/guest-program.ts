@@ -1,8 +1,10 @@
 /** A program that goes on running in a guest. Invariant: when it is disposed, nothing that it started runs any more. */
 import { EventEmitter } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { abortable, deadline } from '../../common/deadline.ts';
 import { messageOf } from '../../common/fault.ts';
 import type { Guest } from './guest.ts';
+import { guestProgram } from './programs.ts';
 
 /** Under emulation, the start of a program may take ten seconds of a processor, which others want as well. */
 const answerMs = 120_000;
@@ -40,6 +42,19 @@ export class GuestProgram implements AsyncDisposable {
       await program[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** As `start`, of a program of ours in C, which is put into the guest first. */
+  static async startOurs(
+    guest: Guest,
+    name: Parameters<typeof guestProgram>[0],
+    sign: string,
+    ...args: readonly string[]
+  ): Promise<GuestProgram> {
+    const place = `/tmp/${name}`;
+    await guest.copyIn(await readFile(await guestProgram(name)), place);
+    await guest.mustRun(`chmod 755 ${place}`);
+    return await GuestProgram.start(guest, [place, ...args].join(' '), sign);
   }
 
   /** Resolves when it has written this, now or earlier. */

@@ -39,7 +39,7 @@ export async function bootPluginGuest(options?: GuestOptions): Promise<Guest> {
 
 /** Again after each start of the guest. */
 export async function startBridge(guest: Guest): Promise<void> {
-  await GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${pluginSocket}`, 'listening');
+  await GuestProgram.startOurs(guest, 'bridge', 'listening', String(bridgePort), pluginSocket);
 }
 
 /** The plugin with its own defaults, which name `vsock://2:1019`; it ends with the test. */

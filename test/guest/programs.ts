@@ -12,6 +12,11 @@ export async function agentProgram(): Promise<string> {
   return compiled('agent', [join(import.meta.dirname, 'agent.c')], ['-static']);
 }
 
+/** Of one file, to be copied into a guest. @returns the program's path */
+export async function guestProgram(name: 'bridge'): Promise<string> {
+  return compiled(name, [join(import.meta.dirname, `${name}.c`)], ['-static', '-pthread']);
+}
+
 /** @returns the program's path */
 export async function vsockBackendProgram(): Promise<string> {
   const folder = join(import.meta.dirname, 'vsock-backend');
