@@ -91,7 +91,7 @@ export class DockerGuest implements AsyncDisposable {
       const plugin = await GuestProgram.start(guest, '/vmdk/bin/vmdk-plugin', 'plugin ready');
       const [dockerd] = await Promise.all([
         GuestProgram.start(guest, `dockerd ${dockerdArguments}`, 'API listen on'),
-        GuestProgram.start(guest, `node /vmdk/inside/bridge.js ${bridgePort} ${dockerSocket}`, 'listening'),
+        GuestProgram.startOurs(guest, 'bridge', 'listening', String(bridgePort), dockerSocket),
       ]);
       this.#running = { guest, plugin, dockerd };
     } catch (error) {

@@ -45,6 +45,8 @@ const consoleCharacters = 2000;
 export class Guest implements AsyncDisposable {
   /** QEMU's monitor, where nobody is connected yet. */
   readonly qmpSocket: string;
+  /** Another one, which serves `pause` and `resume` too, while nobody else is connected. */
+  readonly monitorSocket: string;
   readonly vsock: VsockBackend;
   readonly #owned: AsyncDisposableStack;
   readonly #agent: Agent;
@@ -57,6 +59,7 @@ export class Guest implements AsyncDisposable {
     this.#folder = folder;
     this.#agent = agent;
     this.qmpSocket = join(folder, 'qmp');
+    this.monitorSocket = join(folder, 'monitor');
     this.vsock = vsock;
   }
 
@@ -111,7 +114,7 @@ export class Guest implements AsyncDisposable {
 
   /** A command to its QEMU, as somebody beside the service gives one. */
   async askQemu(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
-    return await askMonitor(join(this.#folder, 'monitor'), command, args);
+    return await askMonitor(this.monitorSocket, command, args);
   }
 
   /** Its processors stand still, until `resume`. */

@@ -42,9 +42,14 @@ export async function startBridge(guest: Guest): Promise<void> {
   await GuestProgram.startOurs(guest, 'bridge', 'listening', String(bridgePort), pluginSocket);
 }
 
-/** The plugin with its own defaults, which name `vsock://2:1019`; it ends with the test. */
+/** The plugin with its own defaults, which name `vsock://2:1019`. */
+export async function runPlugin(guest: Guest): Promise<GuestProgram> {
+  return await GuestProgram.start(guest, `/vmdk/bin/vmdk-plugin --docker-socket ''`, 'plugin ready');
+}
+
+/** As `runPlugin`; it ends with the test. */
 export async function startPlugin(t: ExecutionContext, guest: Guest): Promise<GuestProgram> {
-  const plugin = await GuestProgram.start(guest, `/vmdk/bin/vmdk-plugin --docker-socket ''`, 'plugin ready');
+  const plugin = await runPlugin(guest);
   t.teardown(async () => {
     await plugin[Symbol.asyncDispose]();
     if (!t.passed) t.log(plugin.output);

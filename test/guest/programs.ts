@@ -13,7 +13,7 @@ export async function agentProgram(): Promise<string> {
 }
 
 /** Of one file, to be copied into a guest. @returns the program's path */
-export async function guestProgram(name: 'bridge'): Promise<string> {
+export async function guestProgram(name: 'bridge' | 'disk-news'): Promise<string> {
   return compiled(name, [join(import.meta.dirname, `${name}.c`)], ['-static', '-pthread']);
 }
 
