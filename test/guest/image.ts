@@ -3,11 +3,12 @@
  * packages it runs on, so they stay as they are while the product changes; they are made anew when one of their files is
  * another. Programs are this machine's own, with the libraries that they name.
  */
-import { createHash } from 'node:crypto';
-import { copyFile, cp, mkdir, readFile, realpath, stat, symlink, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { mustRun } from '../docker/harness/command.ts';
+import { makeInitrd } from './initrd.ts';
 import { debianKernel, type Kernel } from './kernel.ts';
+import { type Contents, copyInto, fingerprint, librariesOf, pathOf } from './machine-files.ts';
 import { withDependencies } from './modules.ts';
 import { agentProgram } from './programs.ts';
 import { madeOnce, projectFolder } from './workshop.ts';
@@ -24,8 +25,8 @@ const modulesAtStart = [
   ...['virtio_console', 'vsock_loopback', 'vmw_vsock_virtio_transport'],
   ...['vmw_pvscsi', 'virtio_scsi', 'sd_mod'],
 ];
-/** What the kernel asks for when somebody uses it. */
-const modulesAtNeed = ['loop', 'xfs', 'btrfs', 'overlay'];
+/** What the kernel asks for when somebody uses it; and what makes a guest a host of inner guests. */
+const modulesAtNeed = ['loop', 'xfs', 'btrfs', 'overlay', 'vhost_vsock'];
 const tools = [
   ...['mkfs.ext4', 'e2fsck', 'tune2fs', 'resize2fs', 'mkfs.xfs', 'xfs_growfs', 'mkfs.btrfs', 'btrfs'],
   ...['dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc'],
@@ -38,21 +39,20 @@ const rootDiskSize = '768M';
 export async function guestImage(): Promise<GuestImage> {
   const kernel = await debianKernel();
   const contents = await contentsOf(kernel);
-  const folder = await madeOnce('image', await fingerprint(contents), async (fresh) => {
-    await makeInitrd(kernel, join(fresh, 'initrd'));
+  const makers = ['image.ts', 'initrd.ts', 'root/initrd-init', 'root/init'].map((file) =>
+    join(import.meta.dirname, file),
+  );
+  const folder = await madeOnce('image', await fingerprint(makers, contents), async (fresh) => {
+    await makeInitrd(join(fresh, 'initrd'), { kernel, init: 'initrd-init', modules: initrdModules });
     await makeRootDisk(kernel, contents, fresh);
   });
   return { kernel: kernel.image, initrd: join(folder, 'initrd'), rootDisk: join(folder, 'root.ext4') };
 }
 
-/** Files and folders of this machine by their places in the guest. */
-type Contents = ReadonlyMap<string, string>;
-
 async function contentsOf(kernel: Kernel): Promise<Contents> {
   const programs = await Promise.all(tools.map(pathOf));
   const needing = [...programs, join(projectFolder, node), join(projectFolder, 'build/libvmci.so')];
-  // Of a static program, which has none, ldd says so and fails.
-  const libraries = (await runCommand(['ldd', ...needing])).stdout.matchAll(/(\/[^ :]+) \(0x/g);
+  const libraries = await librariesOf(needing);
   const modulePaths = await withDependencies(kernel.modules, [...modulesAtStart, ...modulesAtNeed]);
   return new Map([
     ['/usr/bin/busybox', await pathOf('busybox')],
@@ -60,14 +60,10 @@ async function contentsOf(kernel: Kernel): Promise<Contents> {
     ['/sbin/init', join(import.meta.dirname, 'root/init')],
     [`/vmdk/${node}`, join(projectFolder, node)],
     ...programs.map((path) => [`/usr/sbin/${basename(path)}`, path] as const),
-    ...[...libraries].map(([, path = '']) => [path, path] as const),
+    ...libraries.map((path) => [path, path] as const),
     ...modulePaths.map((path) => [`/lib/modules/${kernel.version}/${path}`, join(kernel.modules, path)] as const),
     ...(await packageClosure()).map((path) => [`/vmdk/${path}`, join(projectFolder, path)] as const),
   ]);
-}
-
-async function pathOf(program: string): Promise<string> {
-  return (await mustRun(['sh', '-c', 'PATH=$PATH:/usr/sbin:/sbin command -v "$1"', 'sh', program])).trim();
 }
 
 /** The folders of those packages and of all that they depend on. npm has put them side by side. */
@@ -83,31 +79,6 @@ async function packageClosure(): Promise<readonly string[]> {
   };
   for (const name of packages) await add(name);
   return [...found];
-}
-
-async function fingerprint(contents: Contents): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of ['image.ts', 'root/initrd-init', 'root/init']) {
-    hash.update(await readFile(join(import.meta.dirname, file)));
-  }
-  for (const [place, source] of contents) {
-    const { size, mtimeMs } = await stat(source);
-    hash.update(`${place} ${source} ${size} ${mtimeMs}\n`);
-  }
-  return hash.digest('hex').slice(0, 16);
-}
-
-async function makeInitrd(kernel: Kernel, initrd: string): Promise<void> {
-  const tree = `${initrd}.tree`;
-  for (const folder of ['bin', 'dev', 'modules', 'root']) await mkdir(join(tree, folder), { recursive: true });
-  await copyFile(await pathOf('busybox'), join(tree, 'bin/busybox'));
-  await copyFile(join(import.meta.dirname, 'root/initrd-init'), join(tree, 'init'));
-  const needed = await withDependencies(kernel.modules, initrdModules);
-  for (const path of needed) await copyFile(join(kernel.modules, path), join(tree, 'modules', basename(path)));
-  await writeFile(join(tree, 'modules/order'), needed.map((path) => basename(path)).join('\n'));
-  const pack = 'chmod 755 "$1/init" && cd "$1" && busybox find . | busybox cpio -o -H newc > "$2"';
-  await mustRun(['sh', '-c', pack, 'sh', tree, initrd]);
-  await mustRun(['rm', '-r', tree]);
 }
 
 async function makeRootDisk(kernel: Kernel, contents: Contents, folder: string): Promise<void> {
@@ -128,11 +99,7 @@ async function makeRootDisk(kernel: Kernel, contents: Contents, folder: string):
   ])
     await mkdir(join(tree, name), { recursive: true });
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) await symlink(`usr/${name}`, join(tree, name));
-  for (const [place, source] of contents) {
-    const target = join(tree, place);
-    await mkdir(dirname(target), { recursive: true });
-    await cp(await realpath(source), target, { recursive: true });
-  }
+  await copyInto(tree, contents);
   await mustRun(['chmod', '755', join(tree, 'sbin/init')]);
   for (const applet of (await mustRun(['busybox', '--list'])).trim().split('\n')) {
     if (applet !== 'busybox') await symlink('busybox', join(tree, 'usr/bin', applet));

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun } from '../docker/harness/command.ts';
-import { madeOnce } from './workshop.ts';
+import { madeOnce, projectFolder } from './workshop.ts';
 
 const flags = '-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O2'.split(' ');
 
@@ -15,6 +15,14 @@ export async function agentProgram(): Promise<string> {
 /** Of one file, to be copied into a guest. @returns the program's path */
 export async function guestProgram(name: 'bridge' | 'disk-news'): Promise<string> {
   return compiled(name, [join(import.meta.dirname, `${name}.c`)], ['-static', '-pthread']);
+}
+
+/** The inner guest's, which dials with libvmci's code. @returns the program's path */
+export async function clientProgram(): Promise<string> {
+  const library = join(projectFolder, 'native/libvmci');
+  const linked = ['dial.c', 'io.c', 'listen.c', 'pump.c', 'stream.h', 'thread.c', 'vmci.h', 'vsock.c'];
+  const files = [join(import.meta.dirname, 'nested/client.c'), ...linked.map((file) => join(library, file))];
+  return compiled('client', files, ['-static', '-pthread', `-I${library}`]);
 }
 
 /** @returns the program's path */
