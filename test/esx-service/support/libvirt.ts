@@ -101,7 +101,16 @@ export class Libvirt implements AsyncDisposable {
 async function libvirtFiles(): Promise<string> {
   const folder = await madeOnce('libvirt', 'debian', async (fresh) => {
     await mkdir(join(fresh, 'usr'));
-    const simulate = ['apt-get', '-s', '-q', '--no-install-recommends', 'install', ...packages] as const;
+    const simulate = [
+      'env',
+      'LC_ALL=C',
+      'apt-get',
+      '-s',
+      '-q',
+      '--no-install-recommends',
+      'install',
+      ...packages,
+    ] as const;
     // One that is there in an older version stays as it is.
     const missing = await askApt(simulate, (text) => {
       const isAnswer = /^\d+ (?:upgraded|newly)/m.test(text);
