@@ -1,7 +1,8 @@
 /**
  * How QEMU is called for a guest. Why so: the guest's memory is shared with the vsock backend; `-cpu max` has the
- * instructions for random numbers, without which the first program that wants some waits; `panic=-1` ends a guest
- * that has crashed; the root disk is a snapshot, whose changes go to a nameless file.
+ * instructions for random numbers, without which the first program that wants some waits; `panic=-1` ends a guest that
+ * has crashed; `no_timer_check` keeps a kernel that a busy machine starves from taking its timer for broken; the root
+ * disk is a snapshot, whose changes go to a nameless file.
  */
 import { join } from 'node:path';
 import type { Command } from '../docker/harness/command.ts';
@@ -26,7 +27,7 @@ export function qemuCommand(options: QemuOptions): Command {
     ...['-smp', String(processors), '-m', String(memoryMebibytes)],
     ...['-object', `memory-backend-memfd,id=memory,size=${memoryMebibytes}M,share=on`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', ...(mayReboot ? [] : ['-no-reboot'])],
-    ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1'],
+    ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', 'console=ttyS0 quiet panic=-1 no_timer_check'],
     ...['-chardev', `file,id=console,path=${at('console')}`, '-serial', 'chardev:console'],
     // One for the product, one for ourselves: a monitor serves one client at a time.
     ...['-qmp', `unix:${at('qmp')},server=on,wait=off`, '-qmp', `unix:${at('monitor')},server=on,wait=off`],
