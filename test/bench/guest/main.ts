@@ -46,7 +46,7 @@ try {
   });
   const wanted = controllers.filter((name) => values.only === undefined || values.only === name);
   if (wanted.length === 0) throw new Error(`--only knows ${controllers.join(' and ')}`);
-  await main(wanted, values.quick ? { rounds: 1, perRound: 2 } : { rounds: 3, perRound: 5 }, values.json);
+  await main(wanted, values.quick ? { rounds: 1, perRound: 2 } : { rounds: 2, perRound: 5 }, values.json);
 } catch (error) {
   console.error(`bench: ${messageOf(stopped.signal.aborted ? stopped.signal.reason : error)}`);
   process.exitCode = 1;

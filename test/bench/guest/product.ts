@@ -38,9 +38,13 @@ export class ProductInGuest implements AsyncDisposable {
     const command = [program, '--config', at('service.json')] as const;
     const setup = { name: 'vmdkopsd', command, env: process.env, logFile: at('service.log') };
     const service = opened.use(await Daemon.start(setup));
-    const plugin = opened.use(await runPlugin(guest));
-    opened.move();
-    return new ProductInGuest(guest, service, plugin);
+    try {
+      const plugin = opened.use(await runPlugin(guest));
+      opened.move();
+      return new ProductInGuest(guest, service, plugin);
+    } catch (error) {
+      throw new Error(`the plugin did not start; the service has said:\n${await service.logTail()}`, { cause: error });
+    }
   }
 
   /** @returns how long it took, in milliseconds */
