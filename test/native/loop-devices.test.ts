@@ -162,5 +162,11 @@ test('held: a device that is merely open is not held', async (t) => {
   await using opener = await open(loop.path);
   t.true(opener.fd >= 0);
   t.false(await isHeld(loop.path));
-  await t.throwsAsync(isHeld('/dev/no-such-device'), { code: 'ENOENT', message: /\/dev\/no-such-device/ });
+});
+
+test('held: a device that is gone is not held; that the question cannot be asked is told by the path', async (t) => {
+  const place = await scratch(t);
+  t.false(await isHeld('/dev/no-such-device'));
+  const file = await place.sparseFile('no-device', diskBytes);
+  await t.throwsAsync(isHeld(`${file}/disk`), { code: 'ENOTDIR', message: /no-device\/disk/ });
 });
