@@ -60,7 +60,7 @@ export class InnerGuest {
 
   static async boot(outer: Guest, options: InnerGuestOptions): Promise<InnerGuest> {
     using limit = deadline(bootMs, 'booting an inner guest');
-    await GuestProgram.start(outer, `node /vmdk/inside/bridge.js ${agentPort} ${agentSocket}`, 'listening');
+    await GuestProgram.startOurs(outer, 'bridge', 'listening', String(agentPort), agentSocket);
     // It returns when the machine has its sockets, and goes on behind.
     await outer.mustRun(qemuCommand(options));
     const agent = new Agent(await outer.vsock.dial(agentPort));

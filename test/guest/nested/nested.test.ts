@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import { encodeFrame, maxBodyBytes } from '../../native/channel/frame.ts';
-import type { Guest } from './guest.ts';
-import { GuestProgram } from './guest-program.ts';
-import { bootOuterGuest, InnerGuest, request } from './inner-guest.ts';
+import { encodeFrame, maxBodyBytes } from '../../../native/channel/frame.ts';
+import type { Guest } from '../guest.ts';
+import { GuestProgram } from '../guest-program.ts';
+import { bootOuterGuest, InnerGuest, request } from '../inner-guest.ts';
 
 const { serial } = test;
 
