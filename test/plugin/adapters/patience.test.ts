@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import test from 'ava';
 import { Fault, faultOf } from '../../../common/fault.ts';
 import { patiently } from '../../../plugin/adapters/patience.ts';
@@ -25,17 +25,37 @@ test('what is busy is tried again; another failure, and a caller who leaves, end
   t.deepEqual(outcomes, ['never']);
 });
 
-test('a disk that another process has open for itself for a moment is mounted after it; one that stays so is refused', async (t) => {
+test('a Mount is tried for about a second on a disk that another process has open for itself, then refused', async (t) => {
   const { fileSystems, disk, scratch, mounted, signal } = await bench(t);
   const device = await disk('disk', sizeBytes.ext4);
   await fileSystems.make(device, 'ext4', 'x', signal);
   const alone = await open(device, constants.O_RDWR | constants.O_EXCL);
   const target = await scratch.directory('refused');
+  const begun = performance.now();
   const failure = await t.throwsAsync(
     fileSystems.mount({ devicePath: device, target, fstype: 'ext4', isReadOnly: false, options: [] }),
   );
+  const tookMs = performance.now() - begun;
   t.is(faultOf(failure).code, 'VolumeInUse');
-  const mounting = mounted(device, 'm', 'ext4');
-  setTimeout(() => void alone.close(), 30);
-  t.is((await entryAt(await mounting))?.source, device);
+  t.true(tookMs >= 900, `refused after ${tookMs} ms`);
+  await alone.close();
+  t.is((await entryAt(await mounted(device, 'm', 'ext4')))?.source, device);
+});
+
+test('what another process had open for itself at the first try is used at the next', async (t) => {
+  const { disk } = await bench(t);
+  const device = await disk('disk', sizeBytes.ext4);
+  const openAlone = (): Promise<FileHandle> => open(device, constants.O_RDWR | constants.O_EXCL);
+  const other = await openAlone();
+  let refusals = 0;
+  await using _mine = await patiently(async () => {
+    try {
+      return await openAlone();
+    } catch (error) {
+      refusals += 1;
+      if (refusals === 1) await other.close();
+      throw error;
+    }
+  });
+  t.true(refusals >= 1);
 });
