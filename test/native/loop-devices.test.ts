@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import test from 'ava';
 import { isHeld } from '../../native/exclusive.ts';
 import { attachLoop, detachLoop, listLoops, type LoopDevice } from '../../native/loop-devices.ts';
@@ -167,6 +168,8 @@ test('held: a device that is merely open is not held', async (t) => {
 test('held: a device that is gone is not held; that the question cannot be asked is told by the path', async (t) => {
   const place = await scratch(t);
   t.false(await isHeld('/dev/no-such-device'));
+  const loop = await place.attach({ backingPath: await place.sparseFile('disk', diskBytes) });
+  await t.throwsAsync(isHeld(place.path(basename(loop.path))), { code: 'ENOENT' }, 'only its node is missing');
   const file = await place.sparseFile('no-device', diskBytes);
   await t.throwsAsync(isHeld(`${file}/disk`), { code: 'ENOTDIR', message: /no-device\/disk/ });
 });
