@@ -6,8 +6,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* The lower ones are those that services listen on. */
+enum { FIRST_DIAL_PORT = 512, DIAL_PORTS = VMCI_FIRST_UNPRIVILEGED_PORT - FIRST_DIAL_PORT };
 
 struct dial {
     const struct vmci_family *family;
@@ -17,12 +21,17 @@ struct dial {
     int inner;
 };
 
-/* From the top down, as rresvport(3) does: the low ports are the ones that services listen on. */
+/*
+ * Takes another port than the dials before it, each process from another start, as bindresvport(3) does: vsock has no
+ * TIME_WAIT, so the peer's late reset of a former connection from the same port would end the new one.
+ */
 static int bind_privileged(int outer, const struct vmci_family *family)
 {
-    for (uint32_t port = VMCI_FIRST_UNPRIVILEGED_PORT - 1; port > 0; port--) {
+    static atomic_uint dials;
+    for (uint32_t tried = 0; tried < DIAL_PORTS; tried++) {
+        uint32_t turn = (uint32_t)getpid() + atomic_fetch_add(&dials, 1);
         struct sockaddr_storage address;
-        socklen_t length = family->local_address(&address, port);
+        socklen_t length = family->local_address(&address, FIRST_DIAL_PORT + turn % DIAL_PORTS);
         if (bind(outer, (struct sockaddr *)&address, length) == 0) return 0;
         if (errno != EADDRINUSE) return -errno;
     }

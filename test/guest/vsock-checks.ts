@@ -118,6 +118,27 @@ async function aHundredConnections(): Promise<void> {
   await listener.close();
 }
 
+async function dialsInTurn(): Promise<void> {
+  const count = 20;
+  const accepted: PumpedSocket[] = [];
+  const listener = await listenVsock({
+    port: ownPort,
+    refusesUnprivileged: true,
+    onConnection: (socket) => {
+      accepted.push(socket);
+      socket.end('hello');
+    },
+  });
+  for (let turn = 0; turn < count; turn += 1) {
+    const socket = await dial(loopbackCid, ownPort, { isPrivileged: true });
+    assert.equal(String(await received(socket)), 'hello');
+    socket.destroy();
+  }
+  assert.equal(new Set(accepted.map(({ peerPort }) => peerPort)).size, count);
+  for (const socket of accepted) socket.destroy();
+  await listener.close();
+}
+
 export const checks: Checks = {
   'the guest knows its own CID': async () => {
     assert.equal(await localCid(), guestCid);
@@ -181,6 +202,7 @@ export const checks: Checks = {
     for (const socket of [refused, ...dialled, ...accepted]) socket.destroy();
     await listener.close();
   },
+  'a late reset of one connection cannot meet the next: each dial is from another privileged port': dialsInTurn,
   'who is not root gets no privileged source port': async () => {
     process.seteuid?.(nobody);
     try {
