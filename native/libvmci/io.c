@@ -1,4 +1,4 @@
-/* Sending whole records, and the clock of all deadlines here. Invariant: the clock never goes back. */
+/* Sending whole records, and the clocks. Invariant: none of them ever goes back. */
 #include "stream.h"
 
 #include <errno.h>
@@ -17,9 +17,19 @@ int vmci_send_all(int descriptor, const void *bytes, size_t length)
     return 0;
 }
 
-int64_t vmci_now_ms(void)
+static int64_t now_ms(clockid_t clock)
 {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t vmci_now_ms(void)
+{
+    return now_ms(CLOCK_MONOTONIC);
+}
+
+int64_t vmci_boot_ms(void)
+{
+    return now_ms(CLOCK_BOOTTIME);
 }

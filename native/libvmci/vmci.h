@@ -3,7 +3,8 @@
  *
  * Invariants, for every function here:
  *  - it returns a value >= 0, or -errno; an asynchronous FFI call cannot read errno, so nothing is left there;
- *  - it may be called from any thread; it keeps no state between calls but what the kernel keeps;
+ *  - it may be called from any thread; it keeps no state between calls but what the kernel keeps, and how many
+ *    privileged ports were dialled from;
  *  - every descriptor it opens is close-on-exec, and every thread it starts blocks all signals, so that no
  *    child inherits a volume and no signal is handled outside Node's own threads;
  *  - a thread it starts lives exactly as long as the descriptor that was handed out for it: closing that
@@ -56,6 +57,9 @@ VMCI_API int64_t vmci_local_cid(void);
 VMCI_API int64_t vmci_uevent_open(void);
 
 /* ---- Programs */
+
+/* Milliseconds since boot, sleep included: the clock by which the kernel tells when a process started. */
+VMCI_API int64_t vmci_boot_ms(void);
 
 /*
  * The last bytes of the returned descriptor, behind the program's output. `status` is its exit code; or

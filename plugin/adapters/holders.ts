@@ -7,7 +7,8 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { errnoOf } from '../../common/fault.ts';
 import { type MountEntry, parseMountinfo } from '../../native/mountinfo.ts';
-import type { Holders } from '../ports/holders.ts';
+import { startTicks, ticksNow } from '../../native/process-times.ts';
+import type { Holders, ProcessTime } from '../ports/holders.ts';
 import { isEcho, placesOf } from './mount-propagation.ts';
 
 export class ProcessMountTables implements Holders {
@@ -16,7 +17,11 @@ export class ProcessMountTables implements Holders {
     return process.pid !== 1;
   }
 
-  async isMountedElsewhere(devicePath: string, path: string | undefined): Promise<boolean> {
+  now(): ProcessTime {
+    return ticksNow();
+  }
+
+  async isMountedElsewhere(devicePath: string, path: string | undefined, before?: ProcessTime): Promise<boolean> {
     const number = await deviceNumber(devicePath);
     // A btrfs has a device number of its own making, so its source is what tells; and so it is for a disk that was taken
     // out, whose name the kernel gives to no other one as long as it is mounted.
@@ -26,7 +31,7 @@ export class ProcessMountTables implements Holders {
     const ours = placesOf(table, (entry) => isOfDevice(entry) && entry.target === path);
     const others = placesOf(table, (entry) => isOfDevice(entry) && entry.target !== path);
     if (others.some((place) => !isEcho(place, ours))) return true;
-    for await (const text of otherTables()) {
+    for await (const text of otherTables(before)) {
       if (!text.includes(` ${number} `) && !text.includes(` ${devicePath} `)) continue;
       if (placesOf(parseMountinfo(text), isOfDevice).some((place) => !isEcho(place, ours))) return true;
     }
@@ -45,13 +50,14 @@ async function deviceNumber(devicePath: string): Promise<string> {
   }
 }
 
-/** The mount table of every namespace but our own. */
-async function* otherTables(): AsyncGenerator<string> {
+/** The mount table of every namespace but our own, of which a process started by then. */
+async function* otherTables(before = Infinity): AsyncGenerator<string> {
   const seen = new Set([await readlink('/proc/self/ns/mnt')]);
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     const namespace = await ifSeen(readlink(`/proc/${pid}/ns/mnt`));
     if (namespace === undefined || seen.has(namespace)) continue;
+    if (before < Infinity && ((await ifSeen(startTicks(pid))) ?? Infinity) > before) continue;
     const text = await ifSeen(readFile(`/proc/${pid}/mountinfo`, 'utf8'));
     if (text === undefined || text === '') continue;
     seen.add(namespace);

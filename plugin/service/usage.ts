@@ -4,7 +4,7 @@
  */
 import { type FullName } from '../../common/names.ts';
 import type { Containers } from '../ports/containers.ts';
-import type { Holders } from '../ports/holders.ts';
+import type { Holders, ProcessTime } from '../ports/holders.ts';
 import type { HeldDisk } from './disk-mounter.ts';
 import type { VolumeView } from './volume-view.ts';
 
@@ -16,9 +16,23 @@ export interface UsageParts {
 
 export class Usage {
   readonly #parts: UsageParts;
+  #dockerStart: ProcessTime | undefined;
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
+  }
+
+  /** dockerd has just started: no container of its own making was started yet. */
+  noteDockerStart(): void {
+    this.#dockerStart = this.#parts.holders.now();
+  }
+
+  /**
+   * As `isMounted`, by what may have lived since before dockerd's last start: a container that was started after it
+   * stands for a reference of its own.
+   */
+  isMountedSinceEarlier({ devicePath, path }: HeldDisk): Promise<boolean> {
+    return this.#parts.holders.isMountedElsewhere(devicePath, path, this.#dockerStart);
   }
 
   /** By the mount tables alone: for a volume whose container has just ended, which Docker may still list. */

@@ -162,6 +162,7 @@ export class Volumes implements VolumeOperations {
 
   /** dockerd tells its own (re)start by the handshake: it may forget Unmounts that it owes, or repeat Mounts. */
   activated(): void {
+    this.#parts.usage.noteDockerStart();
     this.#parts.held.carryOver();
   }
 
@@ -197,11 +198,14 @@ export class Volumes implements VolumeOperations {
     return { disk, path: disk.path };
   }
 
-  /** A carried reference gives way to a Mount of the same ID unless somebody still lives on it. */
+  /**
+   * A carried reference gives way to a Mount of the same ID unless somebody may still live on it. Where dockerd was heard
+   * to start, all that is carried is from before; else, any user of the volume may be the one.
+   */
   async #givesWay(name: FullName, disk: HeldDisk, id: string): Promise<boolean> {
     const held = this.#parts.held.get(name);
     if (!held || !replacesCarried(held.references, id)) return false;
-    return !(await this.#parts.usage.isMounted(disk));
+    return !(await this.#parts.usage.isMountedSinceEarlier(disk));
   }
 
   /** Lets the volume go if nobody references it; if a Mount waits for it, when that has had its turn. */

@@ -24,6 +24,23 @@ async function containers(docker: PrivateDocker): Promise<readonly string[]> {
 
 const usesOfAll = 5;
 
+test('restarts of many uses: dockerd is killed, and one container started again beside another that runs', async (t) => {
+  const docker = await PrivateDocker.start();
+  t.teardown(() => docker.stop());
+  await docker.startPlugin();
+  await create(docker, 'db');
+  const run = ['run', '--detach', '--network', 'none', '--volume', 'db:/data'];
+  const comesBack = await docker.mustDocker([...run, '--restart', 'always', images.plain, 'sh', '-c', writer]);
+  const isStarted = await docker.mustDocker([...run, images.plain, 'sh', '-c', writer]);
+  await docker.killDockerd();
+  await docker.startDockerd();
+  await untilRunning(docker, comesBack);
+  await docker.mustDocker(['start', isStarted]);
+  t.is((await inspect(docker, 'db')).Status['references'], 2);
+  await docker.mustDocker(['rm', '--force', comesBack, isStarted]);
+  t.deepEqual(await loopsBelow(docker.datastore), []);
+});
+
 async function lines(docker: PrivateDocker, id: string): Promise<number> {
   return Number(await docker.mustDocker(['exec', id, 'sh', '-c', 'wc -l < /data/$HOSTNAME']));
 }

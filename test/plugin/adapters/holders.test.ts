@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import { isHeld } from '../../../native/exclusive.ts';
 import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
@@ -10,30 +11,71 @@ import { mount, unmount } from '../../../native/mounts.ts';
 import { ProcessMountTables } from '../../../plugin/adapters/holders.ts';
 import { mustRun } from '../../docker/harness/command.ts';
 
-test('holders: a mount in our own namespace does not count, one in another does, until it is gone', async (t) => {
+interface MountedDisk extends AsyncDisposable {
+  readonly path: string;
+  readonly target: string;
+}
+
+/** Disposed of when it is unmounted again. */
+async function mountedDisk(): Promise<MountedDisk> {
   const folder = await mkdtemp(join(tmpdir(), 'holders-'));
   const [image, target] = [join(folder, 'disk'), join(folder, 'mnt')];
   await mkdir(target);
   await mustRun(['truncate', '--size', '20M', image]);
   await mustRun(['mkfs.ext4', '-q', image]);
-  const loop = await attachLoop({ backingPath: image, isReadOnly: false });
-  const holders = new ProcessMountTables();
-  t.false(await holders.isMountedElsewhere(loop.path, target));
-  await mount({ source: loop.path, target, fstype: 'ext4' });
-  t.false(await holders.isMountedElsewhere(loop.path, target));
+  const { path } = await attachLoop({ backingPath: image, isReadOnly: false });
+  await mount({ source: path, target, fstype: 'ext4' });
+  return {
+    path,
+    target,
+    async [Symbol.asyncDispose]() {
+      await detachLoop(path);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** A process that has a copy of all mounts of now, until its end. */
+async function inOtherNamespace(): Promise<{ readonly end: () => Promise<void> }> {
   const script = 'echo ready; read end';
   const other = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const ended = once(other, 'exit');
   await once(other.stdout, 'data');
-  await unmount(target);
-  t.true(await holders.isMountedElsewhere(loop.path, target));
-  other.stdin.end('\n');
-  await ended;
-  t.false(await holders.isMountedElsewhere(loop.path, target));
-  await detachLoop(loop.path);
-  await rm(folder, { recursive: true });
+  return {
+    async end() {
+      other.stdin.end('\n');
+      await ended;
+    },
+  };
+}
+
+test.serial(
+  'holders: a mount in our own namespace does not count, one in another does, until it is gone',
+  async (t) => {
+    await using disk = await mountedDisk();
+    const { path, target } = disk;
+    const holders = new ProcessMountTables();
+    t.false(await holders.isMountedElsewhere(path, target));
+    const other = await inOtherNamespace();
+    await unmount(target);
+    t.true(await holders.isMountedElsewhere(path, target));
+    await other.end();
+    t.false(await holders.isMountedElsewhere(path, target));
+  },
+);
+
+test.serial('holders: whoever started after a certain time can be left out', async (t) => {
+  await using disk = await mountedDisk();
+  const holders = new ProcessMountTables();
+  const before = holders.now();
+  while (holders.now() === before) await setImmediate();
+  const other = await inOtherNamespace();
+  await unmount(disk.target);
+  t.false(await holders.isMountedElsewhere(disk.path, disk.target, before));
+  t.true(await holders.isMountedElsewhere(disk.path, disk.target, holders.now()));
+  await other.end();
 });
 
 test('holders: a device that is gone is held by nobody', async (t) => {

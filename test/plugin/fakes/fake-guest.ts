@@ -40,6 +40,9 @@ export class FakeGuest {
   readonly log: ReferenceChange[] = [];
   /** Devices that a container's own namespace keeps mounted. */
   readonly heldElsewhere = new Set<string>();
+  /** Since when, where a test needs it, on the clock of processes. */
+  readonly heldSince = new Map<string, number>();
+  processTime = 0;
   /** Volumes of running containers, as Docker lists them; undefined while it cannot be asked. */
   listedByDocker: readonly string[] | undefined;
   ioCount = 0;
@@ -251,7 +254,9 @@ export class FakeGuest {
   };
 
   readonly holders: Holders = {
-    isMountedElsewhere: (devicePath) => Promise.resolve(this.heldElsewhere.has(devicePath)),
+    isMountedElsewhere: (devicePath, _path, before = Infinity) =>
+      Promise.resolve(this.heldElsewhere.has(devicePath) && (this.heldSince.get(devicePath) ?? 0) <= before),
+    now: () => this.processTime,
     seesOthers: true,
   };
 

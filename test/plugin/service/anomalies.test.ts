@@ -9,7 +9,7 @@ import { graceMs, type PluginUnderTest, startPlugin } from '../fakes/plugin-unde
 
 /**
  * A history in words: `M:a` and `U:a` are calls with that mount ID, `M:a!` a Mount whose caller hangs up before the
- * answer, `U:a!` an Unmount that the kernel refuses; `run` and `end` are a container's process coming and going;
+ * answer, `U:a!` an Unmount that the kernel refuses; `run` and `end` are a container's process coming and the last one going;
  * `dockerd` and `plugin` a restart of either, `wiped` one of the plugin that lost its record; `sweep` is a grace time
  * that passes. `=N` says that now the volume is mounted with N references, `gone` that it is neither mounted nor
  * attached, `used` that it is mounted, whatever the references.
@@ -17,6 +17,15 @@ import { graceMs, type PluginUnderTest, startPlugin } from '../fakes/plugin-unde
 const histories: readonly (readonly [string, string])[] = [
   ['cp on a running container', 'M:a run =1 M:a =2 U:a =1 sweep =1 end U:a gone'],
   ['dockerd killed without live-restore, container started again', 'M:a run dockerd end M:a =1 run end U:a gone'],
+  [
+    'dockerd killed, one container runs again before the other is started again',
+    'M:a run M:b dockerd end M:a =2 run M:b =2 end U:a =1 U:b gone',
+  ],
+  [
+    'dockerd and plugin killed, one container runs again before the other is started again',
+    'M:a run M:b plugin dockerd end M:a =2 run M:b =2 end U:a =1 U:b gone',
+  ],
+  ['live-restore, cp beside a container that is new', 'M:a run dockerd M:b run M:a =3 U:a =2 U:b =1 end U:a gone'],
   ['dockerd killed, container removed instead', 'M:a run dockerd end =1 sweep gone'],
   ['container ended while dockerd was down, started again', 'M:a run end dockerd M:a =1 run end U:a gone'],
   ['container ended while dockerd was down, never started', 'M:a run end dockerd sweep gone'],
@@ -65,6 +74,7 @@ class Replay {
   async #step(word: string): Promise<void> {
     switch (word) {
       case 'run':
+        if (!this.#guest.heldElsewhere.has('a@local')) this.#guest.heldSince.set('a@local', ++this.#guest.processTime);
         this.#guest.heldElsewhere.add('a@local');
         return;
       case 'end':
