@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
+import { pause } from '../../../common/deadline.ts';
 import { isHeld } from '../../../native/exclusive.ts';
 import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
 import { mount, unmount } from '../../../native/mounts.ts';
@@ -70,7 +70,7 @@ test.serial('holders: whoever started after a certain time can be left out', asy
   await using disk = await mountedDisk();
   const holders = new ProcessMountTables();
   const before = holders.now();
-  while (holders.now() === before) await setImmediate();
+  while (holders.now() === before) await pause(1, AbortSignal.timeout(1000));
   const other = await inOtherNamespace();
   await unmount(disk.target);
   t.false(await holders.isMountedElsewhere(disk.path, disk.target, before));

@@ -9,10 +9,10 @@ import type { Args, ChannelEvent, CommandName, Reply, Volume } from '../../../na
 import type { Containers } from '../../../plugin/ports/containers.ts';
 import type { Devices } from '../../../plugin/ports/devices.ts';
 import type { FileSystems, MountedAt, MountRequest } from '../../../plugin/ports/file-systems.ts';
-import type { Holders } from '../../../plugin/ports/holders.ts';
 import type { Host } from '../../../plugin/ports/host.ts';
 import type { MountPoints } from '../../../plugin/ports/mount-points.ts';
 import type { ReferenceChange, ReferenceLog } from '../../../plugin/ports/reference-log.ts';
+import { FakeHolders } from './fake-holders.ts';
 
 interface FakeDisk {
   volume: Volume;
@@ -39,10 +39,7 @@ export class FakeGuest {
   readonly folders = new Set<string>();
   readonly log: ReferenceChange[] = [];
   /** Devices that a container's own namespace keeps mounted. */
-  readonly heldElsewhere = new Set<string>();
-  /** Since when, where a test needs it, on the clock of processes. */
-  readonly heldSince = new Map<string, number>();
-  processTime = 0;
+  readonly holders = new FakeHolders();
   /** Volumes of running containers, as Docker lists them; undefined while it cannot be asked. */
   listedByDocker: readonly string[] | undefined;
   ioCount = 0;
@@ -178,7 +175,7 @@ export class FakeGuest {
 
   #detach(full: string, disk: FakeDisk, args: Args<'detach'>): void {
     if (disk.mountedAt !== undefined) this.violations.push(`${full} detached while mounted`);
-    if (this.heldElsewhere.has(full)) this.violations.push(`${full} detached under a container`);
+    if (this.holders.has(full)) this.violations.push(`${full} detached under a container`);
     if (args.isFormatted && disk.signature === undefined) this.violations.push(`${full} reported formatted but is not`);
     disk.isFormattedInCatalog ||= args.isFormatted;
     this.takeOut(full);
@@ -235,7 +232,7 @@ export class FakeGuest {
       for (const disk of this.disks.values()) if (disk.mountedAt === target) disk.mountedAt = undefined;
     },
     isHeld: (devicePath) =>
-      Promise.resolve(this.heldElsewhere.has(devicePath) || this.#disk(devicePath).mountedAt !== undefined),
+      Promise.resolve(this.holders.has(devicePath) || this.#disk(devicePath).mountedAt !== undefined),
     adornRoot: () => Promise.resolve(),
     mountsBelow: () => Promise.resolve(this.#mounts()),
   };
@@ -251,13 +248,6 @@ export class FakeGuest {
       this.folders.delete(path);
     },
     below: () => Promise.resolve([...this.folders]),
-  };
-
-  readonly holders: Holders = {
-    isMountedElsewhere: (devicePath, _path, before = Infinity) =>
-      Promise.resolve(this.heldElsewhere.has(devicePath) && (this.heldSince.get(devicePath) ?? 0) <= before),
-    now: () => this.processTime,
-    seesOthers: true,
   };
 
   readonly containers: Containers = { volumesInUse: () => Promise.resolve(this.listedByDocker) };

@@ -74,11 +74,10 @@ class Replay {
   async #step(word: string): Promise<void> {
     switch (word) {
       case 'run':
-        if (!this.#guest.heldElsewhere.has('a@local')) this.#guest.heldSince.set('a@local', ++this.#guest.processTime);
-        this.#guest.heldElsewhere.add('a@local');
+        this.#guest.holders.add('a@local');
         return;
       case 'end':
-        this.#guest.heldElsewhere.clear();
+        this.#guest.holders.clear();
         return;
       case 'dockerd':
         this.#plugin?.volumes.activated();

@@ -57,11 +57,11 @@ test('lost disk: the last Unmount takes the mount away, and the next Mount attac
 
 test('lost disk: a new session with the service tells of it once, and of a user that goes no more', async (t) => {
   const { guest, plugin } = await mounted();
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   guest.takeOut('a@local');
   await plugin.recover();
   t.is(problems(plugin).length, 1);
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   await plugin.volumes.unmount('a', 'x');
   await plugin.sweeper.look();
   t.deepEqual(problems(plugin), []);

@@ -30,11 +30,11 @@ test('recovery: a mount that was taken away under a living container is made aga
   const guest = await leftMounted();
   const disk = guest.disks.get('a@local');
   if (disk) disk.mountedAt = undefined;
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   const { volumes } = await startPlugin(guest);
   t.is(disk?.mountedAt, path);
   t.is(volumes.get('a').Status['references'], 1);
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   await volumes.unmount('a', 'x');
   t.false(disk?.isAttached);
   t.deepEqual(guest.violations, []);
@@ -55,7 +55,7 @@ test('recovery: a mount whose disk is not attached here any more is taken away w
     const guest = await leftMounted();
     const disk = guest.disks.get('a@local');
     if (disk) Object.assign(disk, { isAttached: false, volume: { ...disk.volume, attached: undefined } });
-    if (isUsed) guest.heldElsewhere.add('a@local');
+    if (isUsed) guest.holders.add('a@local');
     const { keeper, volumes } = await startPlugin(guest);
     t.is(disk?.mountedAt, isUsed ? path : undefined);
     t.is(keeper.problems.length, isUsed ? 1 : 0);
@@ -121,7 +121,7 @@ test('recovery: a volume that is unmounted while a later session begins is no pr
       return Promise.resolve(root === mountRoot ? before : []);
     },
   });
-  guest.heldElsewhere.add('b@local');
+  guest.holders.add('b@local');
   const recovering = plugin.recover();
   gate.resolve(undefined);
   await unmounting;

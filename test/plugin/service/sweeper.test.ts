@@ -36,9 +36,9 @@ test('sweeper: a volume whose Unmount never came is let go after the grace time,
 
 test('sweeper: nothing is let go that a process has mounted, or that a running container lists', async (t) => {
   const { guest, plugin } = await mounted();
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   await lookTwice(plugin);
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   guest.listedByDocker = ['a'];
   await lookTwice(plugin);
   guest.listedByDocker = ['a@LOCAL'];
@@ -88,7 +88,7 @@ test('sweeper: a volume that proves to be used out of sight is mounted again, wi
   plugin.clock.nowMs += graceMs;
   // The mount tables do not show it, the kernel does.
   Object.assign(guest.holders, { isMountedElsewhere: () => Promise.resolve(false) });
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   await plugin.sweeper.look();
   t.is(plugin.volumes.path('a'), '/mnt/vmdk/local/a');
   t.is(guest.disks.get('a@local')?.mountedAt, '/mnt/vmdk/local/a');
@@ -120,9 +120,9 @@ test('sweeper: a disk that a failed Mount could not give back is let go', async 
 test('references: those from before Docker started do not keep a volume from removal, unless somebody lives on it', async (t) => {
   const { guest, plugin } = await mounted();
   plugin.volumes.activated();
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   await t.throwsAsync(plugin.volumes.remove('a', patient), { code: 'VolumeInUse' });
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   guest.listedByDocker = ['a'];
   await t.throwsAsync(plugin.volumes.remove('a', patient), { code: 'VolumeInUse' });
   t.truthy(guest.disks.get('a@local')?.mountedAt);
@@ -134,25 +134,25 @@ test('references: those from before Docker started do not keep a volume from rem
 
 test('references: an Unmount of an ID that is not known unmounts nothing under a living container', async (t) => {
   const { guest, plugin } = await mounted();
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   plugin.held.clearReferences(plugin.view.resolve('a'));
   await plugin.volumes.unmount('a', 'x');
   t.truthy(guest.disks.get('a@local')?.mountedAt, 'a second container may be the holder');
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   await plugin.volumes.unmount('a', 'y');
   t.false(guest.disks.get('a@local')?.isAttached);
 });
 
 test('references: after a live restore, the cp that Docker 20.10 leaves unbalanced is swept when the container has gone', async (t) => {
   const { guest, plugin } = await mounted();
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   plugin.volumes.activated();
   await plugin.volumes.mount('a', 'x', patient);
   await plugin.volumes.unmount('a', 'x');
   t.truthy(guest.disks.get('a@local')?.mountedAt, 'the container lives');
   await lookTwice(plugin);
   t.truthy(guest.disks.get('a@local')?.mountedAt);
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   await lookTwice(plugin);
   t.false(guest.disks.get('a@local')?.isAttached);
 });

@@ -101,7 +101,7 @@ test('volumes: after a handshake a Mount of a known ID replaces it, so a killed 
 test('volumes: after a handshake a Mount of a known ID adds to it while a container lives on it (live-restore and cp)', async (t) => {
   const { guest, plugin } = await started('a@local');
   const path = await plugin.volumes.mount('a', 'x', patient);
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   plugin.volumes.activated();
   await plugin.volumes.mount('a', 'x', patient);
   await plugin.volumes.unmount('a', 'x');
@@ -111,11 +111,11 @@ test('volumes: after a handshake a Mount of a known ID adds to it while a contai
 test('volumes: a disk that a container still holds is never detached, and goes with a later Unmount', async (t) => {
   const { guest, plugin } = await started('a@local');
   await plugin.volumes.mount('a', 'x', patient);
-  guest.heldElsewhere.add('a@local');
+  guest.holders.add('a@local');
   t.is(await codeOf(plugin.volumes.unmount('a', 'x')), 'VolumeInUse');
   t.true(guest.disks.get('a@local')?.isAttached);
   t.is(await codeOf(plugin.volumes.remove('a', patient)), 'VolumeInUse');
-  guest.heldElsewhere.clear();
+  guest.holders.clear();
   await plugin.volumes.unmount('a', 'x');
   t.false(guest.disks.get('a@local')?.isAttached);
   t.deepEqual(guest.violations, []);
