@@ -20,7 +20,10 @@ let alpha: Guest;
 
 test.before(async () => {
   // As libvirt and Proxmox start their QEMUs: the end of the guest is not QEMU's.
-  alpha = await bootPluginGuest({ mayReboot: true, arguments: ['-no-shutdown'] });
+  alpha = await bootPluginGuest({
+    mayReboot: true,
+    arguments: ['-no-shutdown', '-device', 'virtio-scsi-pci,id=scsi1'],
+  });
 });
 test.after.always(async () => {
   await alpha[Symbol.asyncDispose]();
@@ -47,8 +50,14 @@ async function ourDevices(guest: Guest): Promise<readonly string[]> {
   return disks.flatMap(({ qdev }) => (qdev?.startsWith('vmdk') ? [qdev] : []));
 }
 
-function isShutDown(status: unknown): boolean {
-  return (status as { readonly status: string }).status === 'shutdown';
+/** Until QEMU says so of the guest. */
+async function untilStatus(guest: Guest, wanted: string): Promise<void> {
+  using limit = deadline(60_000, `a guest that is ${wanted}`);
+  for (;;) {
+    const { status } = (await guest.askQemu('query-status')) as { readonly status: string };
+    if (status === wanted) return;
+    limit.signal.throwIfAborted();
+  }
 }
 
 serial(
@@ -131,8 +140,31 @@ serial(
   },
 );
 
+serial(
+  'faults: a guest that sleeps and wakes up has its disks, and finds the service again (virtio-scsi)',
+  async (t) => {
+    // From here on: Linux's driver of pvscsi does not get through it.
+    await startService(t, { alpha }, { controller: 'virtio-scsi' });
+    const plugin = await startPlugin(t, alpha);
+    for (const Name of ['before', 'after'])
+      t.like(await askInTurn(alpha, ['Create', { Name, Opts: { size: '100mb' } }]), [{ Err: '' }]);
+    const folder = await mount(t, alpha, 'before');
+    const written = await writeFile(alpha, folder);
+    // The command's own end would have to be told by a guest that sleeps.
+    await alpha.mustRun('(sleep 1; echo mem > /sys/power/state) > /dev/null 2>&1 &');
+    await untilStatus(alpha, 'suspended');
+    await alpha.askQemu('system_wakeup');
+    await alpha.mustRun('echo 3 > /proc/sys/vm/drop_caches');
+    t.is(await checksum(alpha, folder), written);
+    await mount(t, alpha, 'after');
+    t.regex(plugin.output, /lost the service/);
+    for (const name of ['before', 'after']) await unmount(t, alpha, name);
+    t.is(await disksOf(alpha), '');
+  },
+);
+
 serial('faults: a guest that powers itself off holds its volumes as long as its QEMU stays', async (t) => {
-  const at = await startService(t, { alpha });
+  const at = await startService(t, { alpha }, { controller: 'virtio-scsi' });
   await startPlugin(t, alpha);
   t.like(await askInTurn(alpha, ['Create', { Name: 'db', Opts: { size: '20mb' } }]), [{ Err: '' }]);
   await mount(t, alpha, 'db');
@@ -140,8 +172,7 @@ serial('faults: a guest that powers itself off holds its volumes as long as its 
   const bystander = clientsOf(t, at).client('bystander', { onEvent: (event) => freed.resolve(event) });
   await bystander.call('watch', {}, never);
   await alpha.mustRun('poweroff -f -d 1 > /dev/null 2>&1 &');
-  using limit = deadline(60_000, 'the end of the guest');
-  while (!isShutDown(await alpha.askQemu('query-status'))) limit.signal.throwIfAborted();
+  await untilStatus(alpha, 'shutdown');
   await refused(t, bystander.call('attach', { name: 'db' }, never), 'VolumeInUse', 'VM alpha');
   await alpha.askQemu('quit');
   t.like(await freed.promise, { kind: 'changed', volume: { name: 'db', attached: undefined } });

@@ -9,13 +9,17 @@ import { askPlugin, servicePort } from './plugin-guest.ts';
  * The service knows each guest by its socket, which is the other end of the guest's CID 2, and reaches its QEMU. There is
  * one VM more, `bystander`, which is off, for clients on this machine.
  */
-export async function startService(t: ExecutionContext, guests: Readonly<Record<string, Guest>>): Promise<Place> {
+export async function startService(
+  t: ExecutionContext,
+  guests: Readonly<Record<string, Guest>>,
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<Place> {
   const at = await place(t);
   const bystander = { name: 'bystander', qmp: at.path('bystander.qmp'), socket: at.path('bystander.sock') };
   const vms = Object.entries(guests).map(([name, { qmpSocket, vsock }]) => {
     return { name, qmp: qmpSocket, socket: vsock.socketOf(servicePort) };
   });
-  await daemon(t, at, { hypervisor: 'qemu', vms: [...vms, bystander] });
+  await daemon(t, at, { hypervisor: 'qemu', vms: [...vms, bystander], ...config });
   return at;
 }
 
