@@ -36,6 +36,8 @@ export interface Round {
   readonly asked: readonly number[];
   /** As many of them at once as there are mounts. */
   readonly askedMany: number;
+  /** The first ones of a plugin that was just started. */
+  readonly early: readonly MountTimes[];
   readonly one: readonly MountTimes[];
   readonly many: ManyTimes;
 }

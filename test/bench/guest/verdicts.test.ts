@@ -13,6 +13,7 @@ function round(drift: number, mount: number, unmount: number, manyMounts: number
     bareMany: slower(bareMany),
     asked: [10],
     askedMany: 100,
+    early: [{ mount: 200, unmount: 200 }],
     one: [{ mount: mount * drift, unmount }],
     many: { mount: manyMounts * drift, unmount: 2000, mountCalls: 3, unmountCalls: 2 },
   };

@@ -10,10 +10,13 @@ export function guestRows(figures: ControllerFigures): readonly Row[] {
   const { controller, many, rounds } = figures;
   const title = (what: string): string => `${what}, ${controller}`;
   const times = String(many);
+  const earlyOf = (what: keyof MountTimes): string =>
+    short(over(rounds, ({ early }) => early.map((times) => times[what])));
   const asked = short(over(rounds, (round) => round.asked));
   const askedMany = short(over(rounds, (round) => [round.askedMany]));
   return [
     row(title('first mount, formats (ms)'), short(figures.firstMount)),
+    row(title('a mount of a plugin just started (ms)'), earlyOf('mount'), `an unmount: ${earlyOf('unmount')}`),
     row(title('a question, without disks (ms)'), asked, `${times} at once: ${askedMany}`),
     oneRow(title('attach to mounted (ms)'), rounds, 'mount'),
     oneRow(title('unmount to detached (ms)'), rounds, 'unmount'),
