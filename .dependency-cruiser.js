@@ -33,14 +33,14 @@ export default {
       comment: 'common is used by both sides and knows neither.',
       severity: 'error',
       from: { path: '^common/' },
-      to: { path: '^(native|plugin|esx-service|scripts|test)/' },
+      to: { path: '^(native|plugin|esx-service|packaging|scripts|test)/' },
     },
     {
       name: 'native-knows-only-common',
       comment: 'The channel serves both sides and knows neither.',
       severity: 'error',
       from: { path: '^native/' },
-      to: { path: '^(plugin|esx-service|scripts|test)/' },
+      to: { path: '^(plugin|esx-service|packaging|scripts|test)/' },
     },
     {
       name: 'plugin-not-into-service',
@@ -65,10 +65,10 @@ export default {
     },
     {
       name: 'product-without-tools',
-      comment: 'What is shipped imports neither tests nor scripts.',
+      comment: 'What is shipped imports neither tests, scripts nor what packs it.',
       severity: 'error',
       from: { path: part },
-      to: { path: '^(scripts|test)/' },
+      to: { path: '^(packaging|scripts|test)/' },
     },
     {
       name: 'core-is-pure',

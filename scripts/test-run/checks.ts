@@ -7,7 +7,7 @@ interface Check {
   readonly command: readonly [string, ...string[]];
 }
 
-const cruised = ['common', 'native', 'plugin', 'esx-service', 'scripts', 'test'];
+const cruised = ['common', 'native', 'plugin', 'esx-service', 'packaging', 'scripts', 'test'];
 
 /** Longest first, since two run at once. */
 const checks: readonly Check[] = [

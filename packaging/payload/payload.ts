@@ -1,0 +1,56 @@
+/**
+ * What every package contains, as the tree that it is installed as: below /usr/lib/docker-volume-vmdk a Node of our own,
+ * the programs, and the libraries that they load; in /usr/bin a launcher for each program. Invariant: the same commit
+ * gives the same tree, byte for byte.
+ */
+import { chmod, copyFile, mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Architecture } from './architectures.ts';
+import { bundlePrograms, type Program } from './bundles.ts';
+import { nativeParts } from './native-parts.ts';
+import { nodeBinary } from './node-binary.ts';
+import { projectFolder, sourceDate } from './project.ts';
+import { settleTree } from './tree.ts';
+
+export interface PayloadOptions {
+  readonly architecture: Architecture;
+  /** The root of the tree; may exist, and hold other things. */
+  readonly folder: string;
+  /** All when left out. */
+  readonly programs?: readonly Program[];
+  /** Leave out what needs a shell. */
+  readonly withoutLaunchers?: boolean;
+}
+
+export const installedFolder = 'usr/lib/docker-volume-vmdk';
+const allPrograms: readonly Program[] = ['vmdk-plugin', 'vmdkops', 'vmdkopsd'];
+
+export async function assemblePayload(options: PayloadOptions): Promise<void> {
+  const { architecture, folder, programs = allPrograms, withoutLaunchers = false } = options;
+  const home = join(folder, installedFolder);
+  for (const name of ['bin', 'build', 'dist']) await mkdir(join(home, name), { recursive: true });
+  await copyProgram(await nodeBinary(architecture), join(home, 'bin/node'));
+  const parts = await nativeParts(architecture);
+  for (const name of ['libvmci.so', 'ffi_bindings.node', 'ref_bindings.node']) {
+    await copyFile(join(parts, name), join(home, 'build', name));
+    await chmod(join(home, 'build', name), 0o644);
+  }
+  await bundlePrograms(join(home, 'dist'), programs);
+  if (!withoutLaunchers) await addLaunchers(folder, programs);
+  await settleTree(folder, await sourceDate());
+}
+
+async function addLaunchers(folder: string, programs: readonly Program[]): Promise<void> {
+  await mkdir(join(folder, 'usr/bin'), { recursive: true });
+  const home = join(folder, installedFolder);
+  await copyFile(join(projectFolder, 'bin/launch.sh'), join(home, 'bin/launch.sh'));
+  for (const name of programs) {
+    await copyProgram(join(projectFolder, 'bin', name), join(home, 'bin', name));
+    await symlink(`../lib/docker-volume-vmdk/bin/${name}`, join(folder, 'usr/bin', name));
+  }
+}
+
+async function copyProgram(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await chmod(to, 0o755);
+}
