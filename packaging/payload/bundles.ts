@@ -5,11 +5,12 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 import { bundleOptions, programs } from '../../scripts/bundling.ts';
 import { projectFolder } from './project.ts';
 
 export type Program = keyof typeof programs;
+export const allPrograms = Object.keys(programs) as readonly Program[];
 
 /** Their search for the native half, and what it is replaced by: a path from dist/. */
 const searches = {
@@ -37,13 +38,22 @@ const nativeHalves: Plugin = {
 };
 
 export async function bundlePrograms(folder: string, wanted: readonly Program[]): Promise<void> {
-  await build({
+  await build({ ...optionsFor(wanted), outdir: folder });
+}
+
+/** The source files that the programs are bundled from, relative to the project's folder. */
+export async function bundledFiles(): Promise<readonly string[]> {
+  const { metafile } = await build({ ...optionsFor(allPrograms), outdir: '.', write: false, metafile: true });
+  return Object.keys(metafile.inputs);
+}
+
+function optionsFor(wanted: readonly Program[]): BuildOptions {
+  return {
     ...bundleOptions,
     absWorkingDir: projectFolder,
     entryPoints: Object.fromEntries(wanted.map((name) => [name, programs[name]])),
-    outdir: folder,
     sourcemap: false,
     external: ['*.node'],
     plugins: [nativeHalves],
-  });
+  };
 }

@@ -3,13 +3,15 @@
  * the programs, and the libraries that they load; in /usr/bin a launcher for each program. Invariant: the same commit
  * gives the same tree, byte for byte.
  */
-import { chmod, copyFile, mkdir, symlink } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Architecture } from './architectures.ts';
-import { bundlePrograms, type Program } from './bundles.ts';
+import { allPrograms, bundlePrograms, type Program } from './bundles.ts';
 import { nativeParts } from './native-parts.ts';
 import { nodeBinary } from './node-binary.ts';
 import { projectFolder, sourceDate } from './project.ts';
+import { noticesOf } from '../others/component.ts';
+import { payloadComponents } from './payload-components.ts';
 import { settleTree } from './tree.ts';
 
 export interface PayloadOptions {
@@ -23,7 +25,8 @@ export interface PayloadOptions {
 }
 
 export const installedFolder = 'usr/lib/docker-volume-vmdk';
-const allPrograms: readonly Program[] = ['vmdk-plugin', 'vmdkops', 'vmdkopsd'];
+/** In that folder: the licences of all that others wrote. */
+export const noticesFile = 'THIRD-PARTY-NOTICES';
 
 export async function assemblePayload(options: PayloadOptions): Promise<void> {
   const { architecture, folder, programs = allPrograms, withoutLaunchers = false } = options;
@@ -36,6 +39,7 @@ export async function assemblePayload(options: PayloadOptions): Promise<void> {
     await chmod(join(home, 'build', name), 0o644);
   }
   await bundlePrograms(join(home, 'dist'), programs);
+  await writeFile(join(home, noticesFile), noticesOf(await payloadComponents()));
   if (!withoutLaunchers) await addLaunchers(folder, programs);
   await settleTree(folder, await sourceDate());
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { assemblePayload, installedFolder } from '../../packaging/payload/payload.ts';
+import { assemblePayload, installedFolder, noticesFile } from '../../packaging/payload/payload.ts';
 import { hashOfTree } from '../../packaging/payload/tree.ts';
 import { mustRun } from '../docker/harness/command.ts';
 
@@ -29,4 +29,13 @@ test('payload: its programs run on its own Node, wherever the tree is, and load 
     await mustRun([join(home, 'bin/node'), '--eval', load], { env });
   }
   t.false((await readdir(folder, { recursive: true })).some((name) => name.includes('node_modules')));
+});
+
+test('payload: it has the licences of the packages in its bundles, of Node, and of what is compiled in', async (t) => {
+  const folder = await payload();
+  t.teardown(() => rm(folder, { recursive: true }));
+  const notices = await readFile(join(folder, installedFolder, noticesFile), 'utf8');
+  for (const name of ['express', 'winston', '@2060.io/ffi-napi', 'node-addon-api', 'node', 'libffi'])
+    t.regex(notices, new RegExp(`^${name} \\d+\\.\\d+\\S* \\(MIT\\)$`, 'm'));
+  t.true(notices.includes('Copyright Node.js contributors'));
 });
