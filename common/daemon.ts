@@ -1,16 +1,26 @@
 /**
  * The life of a daemon: starts what it is given, stops it in order on SIGTERM or SIGINT, and ends the process. A start
  * that fails ends with one line on standard error and the exit code 1; a stop that takes too long ends with 1 as well.
+ * Whoever supervises it is told: that it is ready once it has started and not before, that it stops, and why it failed.
  */
 import process from 'node:process';
 import { abortable, deadline } from './deadline.ts';
 import { Fault, faultOf } from './fault.ts';
 import { createLogger, failureFields, type Logger, type LogLevel } from './logging.ts';
 
+/** Whoever started the daemon and looks after it. Telling it something never waits and never fails. */
+export interface Supervisor {
+  ready(): void;
+  stopping(): void;
+  /** One sentence for people: what the daemon does or waits for. */
+  status(sentence: string): void;
+}
+
 export interface DaemonStart {
   /** Aborted when the daemon is asked to stop while it still starts. */
   readonly signal: AbortSignal;
   readonly createLogger: (level: LogLevel) => Logger;
+  readonly status: (sentence: string) => void;
 }
 
 /** Service managers kill ten seconds after they asked. */
@@ -18,12 +28,14 @@ const stopLimitMs = 10_000;
 
 export async function runDaemon(
   name: string,
+  supervisor: Supervisor,
   start: (given: DaemonStart) => Promise<{ close(): Promise<void> }>,
 ): Promise<void> {
   const stop = new AbortController();
   const { promise: asked, resolve } = Promise.withResolvers<undefined>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
+      supervisor.stopping();
       stop.abort(new Fault('Cancelled', `stopped by ${signal}`));
       resolve(undefined);
     });
@@ -33,7 +45,9 @@ export async function runDaemon(
     const running = await start({
       signal: stop.signal,
       createLogger: (level) => (logger = createLogger(level, { daemon: name })),
+      status: (sentence) => supervisor.status(sentence),
     });
+    if (!stop.signal.aborted) supervisor.ready();
     await asked;
     logger?.info('stopping');
     using limit = deadline(stopLimitMs, 'stopping');
@@ -43,7 +57,10 @@ export async function runDaemon(
     const fault = faultOf(error);
     if (fault.class === 'bug') logger?.error('failed', failureFields(error));
     const wasStopped = stop.signal.aborted && fault.class === 'cancelled';
-    if (!wasStopped) process.stderr.write(`${name}: ${fault.message}\n`);
+    if (!wasStopped) {
+      process.stderr.write(`${name}: ${fault.message}\n`);
+      supervisor.status(fault.message);
+    }
     process.exitCode = wasStopped ? 0 : 1;
   }
   // Whatever still holds the event loop is known: the log's stream at most.

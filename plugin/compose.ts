@@ -27,6 +27,7 @@ import { healthOf } from './service/health.ts';
 import { HeldVolumes } from './service/held-volumes.ts';
 import { notedHost } from './service/noted-host.ts';
 import { SessionKeeper } from './service/session-keeper.ts';
+import { StatusNews } from './service/status-news.ts';
 import { Sweeper } from './service/sweeper.ts';
 import { Transitions } from './service/transitions.ts';
 import { Usage } from './service/usage.ts';
@@ -45,12 +46,14 @@ const transitionsLimitMs = 1_500;
 /**
  * Resolves when Docker can be served. Waits for the service as long as it takes.
  * @param signal ends that wait
+ * @param tell hears in one sentence what the plugin does or waits for, whenever that changes
  */
 export async function startPlugin(
   config: PluginConfig,
   address: string,
   logger: Logger,
   signal: AbortSignal,
+  tell: (sentence: string) => void,
 ): Promise<RunningPlugin> {
   await using opened = new AsyncDisposableStack();
   const referenceLog = await FileReferenceLog.open({ folder: config.stateDir, logger });
@@ -58,11 +61,13 @@ export async function startPlugin(
     referenceLog.close();
   });
   const devices = opened.use(BlockDevices.open({ logger }));
-  const wired = wire(config, address, logger, { referenceLog, devices, bootId: await bootId() });
+  const news = new StatusNews({ address, tell });
+  const wired = wire(config, address, logger, { referenceLog, devices, bootId: await bootId(), news });
   const { client, driver, keeper, sweeper, transitions } = wired;
   opened.defer(() => keeper.settled());
   opened.use(client);
   opened.defer(() => endTransitions(transitions, logger));
+  news.waiting();
   await abortable(keeper.ready, signal);
   opened.use(sweeper);
   sweeper.start();
@@ -72,6 +77,7 @@ export async function startPlugin(
     scope: config.embedded ? 'local' : 'global',
   });
   opened.use(await HttpServer.open(app, { path: config.socket, logger, closeLimitMs }));
+  news.serving(config.socket);
   logger.info('plugin ready', { socket: config.socket, service: address, version });
   const stack = opened.move();
   let closing: Promise<void> | undefined;
@@ -82,6 +88,7 @@ interface Opened {
   readonly referenceLog: FileReferenceLog;
   readonly devices: BlockDevices;
   readonly bootId: string;
+  readonly news: StatusNews;
 }
 
 interface Wired {
@@ -92,7 +99,8 @@ interface Wired {
   readonly transitions: Transitions;
 }
 
-function wire(config: PluginConfig, address: string, logger: Logger, { referenceLog, devices, bootId }: Opened): Wired {
+function wire(config: PluginConfig, address: string, logger: Logger, opened: Opened): Wired {
+  const { referenceLog, devices, bootId, news } = opened;
   const view = new VolumeView();
   const held = new HeldVolumes(referenceLog, (name) => {
     view.forgetRow(name);
@@ -104,7 +112,11 @@ function wire(config: PluginConfig, address: string, logger: Logger, { reference
     logger,
     maxInFlight: config.maxInFlight,
     onSession: (session) => {
+      news.connected();
       keeper.begin(session);
+    },
+    onUnreachable: (fault) => {
+      news.unreachable(fault);
     },
     onHeard: () => {
       view.confirm();

@@ -2,11 +2,12 @@
 import process from 'node:process';
 import { loadConfig } from '../common/config.ts';
 import { runDaemon } from '../common/daemon.ts';
+import { supervisorOf } from '../native/service-manager.ts';
 import { startPlugin } from './compose.ts';
 import { pluginConfigFile, pluginConfigSchema } from './config.ts';
 import { startEmbeddedService } from './embedded.ts';
 
-await runDaemon('vmdk-plugin', async ({ signal, createLogger }) => {
+await runDaemon('vmdk-plugin', supervisorOf(process.env, process.pid), async ({ signal, createLogger, status }) => {
   const config = await loadConfig(pluginConfigSchema, {
     defaultFile: pluginConfigFile,
     args: process.argv.slice(2),
@@ -20,7 +21,7 @@ await runDaemon('vmdk-plugin', async ({ signal, createLogger }) => {
     opened.defer(() => service.close());
     ({ address } = service);
   }
-  const plugin = await startPlugin(config, address, logger, signal);
+  const plugin = await startPlugin(config, address, logger, signal, status);
   opened.defer(() => plugin.close());
   const stack = opened.move();
   return { close: () => stack.disposeAsync() };

@@ -43,6 +43,8 @@ export interface ClientOptions {
   readonly onEvent?: (event: ChannelEvent) => void;
   /** With each message of the service, before it is handed over; at least once per keep-alive interval. */
   readonly onHeard?: () => void;
+  /** With each connection that was lost or could not be made. */
+  readonly onUnreachable?: (fault: Fault) => void;
   /** Pauses before new connections. */
   readonly backoff?: Backoff;
   /** Pauses before a call is sent again that was answered Busy. */
@@ -67,6 +69,7 @@ const defaults = {
   onSession: () => undefined,
   onEvent: () => undefined,
   onHeard: () => undefined,
+  onUnreachable: () => undefined,
   backoff: { minMs: 100, maxMs: 5_000 },
   busyBackoff: { minMs: 20, maxMs: 2_000 },
   keepAlive: { intervalMs: 30_000, timeoutMs: 10_000 },

@@ -29,6 +29,8 @@ export interface LinkOptions {
   readonly onDown: (connection: ClientConnection) => void;
   /** The service answers, and does not want to talk to us: another protocol, or not for this VM. */
   readonly onRefused: (fault: Fault) => void;
+  /** It could not be reached, or was lost, and why; once for each attempt. */
+  readonly onUnreachable: (fault: Fault) => void;
 }
 
 export class Link {
@@ -94,7 +96,7 @@ export class Link {
   }
 
   async #stay(connection: ClientConnection, hello: Reply<'hello'>, signal: AbortSignal): Promise<void> {
-    const { address, logger, onDown, onUp } = this.#options;
+    const { address, logger, onDown, onUp, onUnreachable } = this.#options;
     const { promise: over, resolve } = Promise.withResolvers<undefined>();
     const onClosed = (): void => {
       const reason = connection.closed.reason as Fault;
@@ -110,15 +112,19 @@ export class Link {
     onUp(connection, hello);
     await over;
     signal.removeEventListener('abort', onAbort);
-    if (!signal.aborted) logger.warn('lost the service', { address, ...failureFields(this.#lastError) });
+    if (signal.aborted) return;
+    const fault = faultOf(this.#lastError);
+    logger.warn('lost the service', { address, ...failureFields(fault) });
+    onUnreachable(fault);
   }
 
   #failed(fault: Fault, signal: AbortSignal): void {
     const isNew = this.#lastError?.message !== fault.message;
     this.#lastError = fault;
     if (signal.aborted) return;
-    const { address, logger, onRefused } = this.#options;
+    const { address, logger, onRefused, onUnreachable } = this.#options;
     logger[isNew ? 'warn' : 'debug']('cannot connect to the service', { address, ...failureFields(fault) });
+    onUnreachable(fault);
     if (fault.class !== 'invalid') return;
     this.#refusal = fault;
     onRefused(fault);

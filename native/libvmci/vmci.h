@@ -86,6 +86,12 @@ VMCI_API int64_t vmci_child_start(const char *path, const char *arguments, uint3
                                   const char *environment, uint32_t variable_count, uint32_t ignores_stdout,
                                   uint32_t output_limit_bytes);
 
+/* ---- The service manager */
+
+/* Sends one datagram to the Unix socket at `address`: a path, or an abstract name with a '@' in front. Never waits:
+ * -EAGAIN when the receiver's queue is full. */
+VMCI_API int64_t vmci_notify(const char *address, const void *text, uint32_t length);
+
 /* ---- Mounts */
 
 /* mount(2). An empty `source`, `fstype` or `data` is passed as NULL. */

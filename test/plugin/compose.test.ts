@@ -14,7 +14,13 @@ test('plugin: health says that another plugin of this VM took the connection ove
   const socket = place.path('vmdk.sock');
   const folders = { stateDir: place.path('state'), mountRoot: place.path('mounts') };
   const config = pluginConfigSchema.parse({ ...folders, socket, dockerSocket: '' });
-  const plugin = await startPlugin(config, service.address, silentLogger, new AbortController().signal);
+  const plugin = await startPlugin(
+    config,
+    service.address,
+    silentLogger,
+    new AbortController().signal,
+    () => undefined,
+  );
   t.teardown(() => plugin.close());
   const host = async (): Promise<unknown> => ((await getJson(socket, '/health')) as { host: unknown }).host;
   t.like(await host(), { isConnected: true, error: undefined });
