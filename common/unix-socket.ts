@@ -19,6 +19,15 @@ export interface ListeningSocket extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Tells the number of the process that listens on a socket, where that can be seen. */
+export type OwnerOf = (path: string) => Promise<number | undefined>;
+
+export interface SocketOptions {
+  readonly mode: number;
+  /** For the refusal of a path on which another process listens. */
+  readonly ownerOf?: OwnerOf;
+}
+
 const probeTimeoutMs = 2_000;
 const maxReplacements = 5;
 const birthplacePrefix = '.s';
@@ -30,11 +39,7 @@ const oldBirthplaceMs = 60_000;
  * Works for any server that listens as `net.Server` does, `http.Server` too. Makes the folders above the path.
  * @throws Fault Busy when another process listens there, InvalidRequest when the path cannot be used
  */
-export async function listenOnSocket(
-  server: Server,
-  path: string,
-  options: { readonly mode: number },
-): Promise<ListeningSocket> {
+export async function listenOnSocket(server: Server, path: string, options: SocketOptions): Promise<ListeningSocket> {
   const folder = dirname(path);
   try {
     await mkdir(folder, { recursive: true, mode: 0o755 });
@@ -47,7 +52,7 @@ export async function listenOnSocket(
       checkLength(path, born);
       await listen(server, born);
       await chmod(born, options.mode);
-      await publish(born, path);
+      await publish(born, path, options.ownerOf);
       const { dev, ino } = await lstat(born);
       return listening(server, path, { dev, ino });
     } finally {
@@ -95,7 +100,7 @@ async function listen(server: Server, path: string): Promise<void> {
   }
 }
 
-async function publish(born: string, path: string): Promise<void> {
+async function publish(born: string, path: string, ownerOf: OwnerOf | undefined): Promise<void> {
   for (let attempt = 0; attempt < maxReplacements; attempt += 1) {
     try {
       await link(born, path);
@@ -103,25 +108,36 @@ async function publish(born: string, path: string): Promise<void> {
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
     }
-    await removeDead(path);
+    await removeDead(path, ownerOf);
   }
   throw new Fault('Busy', `cannot listen on ${path}: another process keeps making that file`);
 }
 
-async function removeDead(path: string): Promise<void> {
+async function removeDead(path: string, ownerOf: OwnerOf | undefined): Promise<void> {
+  const found = await refuseUnlessDead(path, ownerOf);
+  const now = await lstatIfThere(path);
+  if (found && now?.ino === found.ino && now.dev === found.dev) await unlink(path);
+}
+
+/** To be told at once what `listenOnSocket` would find in the end; changes nothing. Throws as that does. */
+export async function checkNobodyListens(path: string, ownerOf?: OwnerOf): Promise<void> {
+  await refuseUnlessDead(path, ownerOf);
+}
+
+/** What is there, if anything is: a socket on which surely nobody listens. */
+async function refuseUnlessDead(path: string, ownerOf: OwnerOf | undefined): Promise<Stats | undefined> {
   const found = await lstatIfThere(path);
-  if (!found) return;
+  if (!found) return undefined;
   if (!found.isSocket()) {
     throw new Fault(
       'InvalidRequest',
       `cannot listen on ${path}: ${basename(path)} is there and is no socket; remove it`,
     );
   }
-  if (!(await isSurelyDead(path))) {
-    throw new Fault('Busy', `cannot listen on ${path}: another process listens there; stop it first`);
-  }
-  const now = await lstatIfThere(path);
-  if (now?.ino === found.ino && now.dev === found.dev) await unlink(path);
+  if (await isSurelyDead(path)) return found;
+  const owner = await ownerOf?.(path);
+  const who = owner === undefined ? 'another process' : `process ${owner}`;
+  throw new Fault('Busy', `cannot listen on ${path}: ${who} listens there; stop it first`);
 }
 
 /** Only a refused connection proves that nobody listens; a full backlog, a denial or silence does not. */
@@ -142,7 +158,7 @@ async function lstatIfThere(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
   }
 }

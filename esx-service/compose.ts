@@ -9,11 +9,12 @@ import { deadline } from '../common/deadline.ts';
 import { KeyedLock } from '../common/keyed-lock.ts';
 import type { Logger } from '../common/logging.ts';
 import { parseDatastoreName } from '../common/names.ts';
-import { listenOnSocket } from '../common/unix-socket.ts';
+import { checkNobodyListens, listenOnSocket } from '../common/unix-socket.ts';
 import { version } from '../common/version.ts';
 import { defaultPort } from '../native/channel/contract.ts';
 import { ChannelServer } from '../native/channel/server.ts';
 import { listen, type ListenOptions } from '../native/channel/transports.ts';
+import { socketOwner } from '../native/file-lock.ts';
 import { FolderDatastore } from './adapters/folder-datastore.ts';
 import { LoopHypervisor } from './adapters/loop-hypervisor.ts';
 import { QemuHypervisor } from './adapters/qemu-hypervisor.ts';
@@ -57,6 +58,8 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const { logger, createsFolders = true } = options;
   const startedAt = new Date();
   await using opened = new AsyncDisposableStack();
+  // A second service ends here, before it has asked any VM.
+  for (const path of socketsOf(config)) await checkNobodyListens(path, socketOwner);
   const datastores = new Datastores(await openDatastores(config, opened, createsFolders, logger));
   const hypervisor = await openHypervisor(config, opened, logger);
   const inFlight = awaitedAtTheEnd(opened, logger);
@@ -90,6 +93,10 @@ export async function startService(config: ServiceConfig, options: StartOptions)
   const stack = opened.move();
   const close = (): Promise<void> => stack.disposeAsync();
   return { status, close, [Symbol.asyncDispose]: close };
+}
+
+function socketsOf({ adminSocket, vms }: ServiceConfig): readonly string[] {
+  return [adminSocket, ...vms.flatMap(({ socket }) => socket ?? [])];
 }
 
 async function openDatastores(
@@ -180,7 +187,7 @@ async function openAdmin(
   const defaultDatastore = defaultDatastoreOf(config, undefined);
   const server = createServer(adminApi({ service, defaultDatastore, status, check: () => checks.run() }));
   opened.defer(() => server.closeAllConnections());
-  const socket = await listenOnSocket(server, config.adminSocket, { mode: adminMode });
+  const socket = await listenOnSocket(server, config.adminSocket, { mode: adminMode, ownerOf: socketOwner });
   opened.defer(() => socket.close());
 }
 

@@ -7,17 +7,20 @@ import { readFile } from 'node:fs/promises';
 import { abortable, deadline } from '../common/deadline.ts';
 import { KeyedLock } from '../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../common/logging.ts';
+import { checkNobodyListens } from '../common/unix-socket.ts';
 import { version } from '../common/version.ts';
 import { parseDialAddress } from '../native/channel/addresses.ts';
 import { ChannelClient } from '../native/channel/client.ts';
 import { protocolVersion } from '../native/channel/contract.ts';
 import { dialer } from '../native/channel/transports.ts';
+import { socketOwner } from '../native/file-lock.ts';
 import { BlockDevices } from './adapters/devices.ts';
 import { DockerContainers } from './adapters/docker-containers.ts';
 import { KernelFileSystems } from './adapters/file-systems.ts';
 import { ProcessMountTables } from './adapters/holders.ts';
 import { FolderMountPoints } from './adapters/mount-points.ts';
 import { FileReferenceLog } from './adapters/reference-log.ts';
+import { holdStateFolder } from './adapters/state-folder.ts';
 import type { PluginConfig } from './config.ts';
 import { createDockerApp } from './doors/docker-http.ts';
 import { HttpServer } from './doors/http-server.ts';
@@ -44,7 +47,16 @@ const closeLimitMs = 7_000;
 const transitionsLimitMs = 1_500;
 
 /**
- * Resolves when Docker can be served. Waits for the service as long as it takes.
+ * Ends the start of a second plugin before it has disturbed the first.
+ * @throws Fault Busy that names the first
+ */
+export async function claimPlaces({ socket, stateDir }: PluginConfig, opened: AsyncDisposableStack): Promise<void> {
+  await checkNobodyListens(socket, socketOwner);
+  opened.use(await holdStateFolder(stateDir));
+}
+
+/**
+ * Resolves when Docker can be served. Left to callers: `claimPlaces` before. Waits for the service as long as it takes.
  * @param signal ends that wait
  * @param tell hears in one sentence what the plugin does or waits for, whenever that changes
  */

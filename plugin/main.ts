@@ -3,7 +3,7 @@ import process from 'node:process';
 import { loadConfig } from '../common/config.ts';
 import { runDaemon } from '../common/daemon.ts';
 import { supervisorOf } from '../native/service-manager.ts';
-import { startPlugin } from './compose.ts';
+import { claimPlaces, startPlugin } from './compose.ts';
 import { pluginConfigFile, pluginConfigSchema } from './config.ts';
 import { startEmbeddedService } from './embedded.ts';
 
@@ -15,6 +15,7 @@ await runDaemon('vmdk-plugin', supervisorOf(process.env, process.pid), async ({ 
   });
   const logger = createLogger(config.logLevel);
   await using opened = new AsyncDisposableStack();
+  await claimPlaces(config, opened);
   let address = config.service;
   if (config.embedded) {
     const service = await startEmbeddedService(config, logger);

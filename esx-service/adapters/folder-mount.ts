@@ -32,7 +32,7 @@ export class FolderMount {
    * @throws Fault Busy when another service has the folder
    */
   static async open({ root, volumes }: FolderPaths, what: string): Promise<FolderMount> {
-    const lock = lockFolder(join(root, lockFile), what);
+    const lock = await lockFolder(join(root, lockFile), what);
     try {
       return new FolderMount(await identityOf(volumes), await DurableFolder.open(volumes), lock);
     } catch (error) {

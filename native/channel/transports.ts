@@ -8,6 +8,7 @@ import { abortable } from '../../common/deadline.ts';
 import { Fault, messageOf } from '../../common/fault.ts';
 import type { Logger } from '../../common/logging.ts';
 import { listenOnSocket } from '../../common/unix-socket.ts';
+import { socketOwner } from '../file-lock.ts';
 import { type DialAddress, type ListenAddress, printAddress } from './addresses.ts';
 
 export interface Vm {
@@ -80,7 +81,10 @@ export async function listen(
   if (address.kind === 'unix') {
     const peer: Peer = { kind: 'unix', path: address.path };
     const server = createServer((socket) => admit(socket, peer, options));
-    const socket = await listenOnSocket(server, address.path, { mode: options.mode ?? ownerOnly });
+    const socket = await listenOnSocket(server, address.path, {
+      mode: options.mode ?? ownerOnly,
+      ownerOf: socketOwner,
+    });
     server.on('error', onError);
     return { address: printAddress(address), close: () => socket.close() };
   }

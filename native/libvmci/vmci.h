@@ -190,4 +190,12 @@ VMCI_API int64_t vmci_copy_all(const char *source, const char *destination, uint
 /* Writes real zeros, allocated and initialised, not a hole. */
 VMCI_API int64_t vmci_write_zeros(const char *path, uint64_t offset, uint64_t length);
 
+/* ---- Who uses what */
+
+/* Locks an open file for its process alone, without waiting, until the descriptor is closed. -EAGAIN when another has it. */
+VMCI_API int64_t vmci_lock(uint32_t descriptor);
+
+/* The process that listens on a Unix socket; 0 when it cannot be seen from here, as from within a container. */
+VMCI_API int64_t vmci_socket_owner(const char *path);
+
 #endif

@@ -12,6 +12,7 @@ import { errnoOf, Fault, messageOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { ReferenceChange, ReferenceLog } from '../ports/reference-log.ts';
 import { changeLine, compacted, headerLine, readJournal } from './reference-journal.ts';
+import { stateFolderFault } from './state-folder.ts';
 
 export interface FileReferenceLogOptions {
   readonly folder: string;
@@ -49,11 +50,16 @@ export class FileReferenceLog implements ReferenceLog {
     this.#rewrite();
   }
 
+  /** @throws Fault NoSpace on a full disk, InvalidRequest when the folder cannot be used */
   static async open(options: FileReferenceLogOptions): Promise<FileReferenceLog> {
     const path = join(options.folder, fileName);
     const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-    await mkdir(options.folder, { recursive: true, mode: 0o700 });
-    return new FileReferenceLog(path, bootId, await readChanges(path, bootId, options.logger), options);
+    try {
+      await mkdir(options.folder, { recursive: true, mode: 0o700 });
+      return new FileReferenceLog(path, bootId, await readChanges(path, bootId, options.logger), options);
+    } catch (error) {
+      throw stateFolderFault(error, options.folder);
+    }
   }
 
   read(): readonly ReferenceChange[] {

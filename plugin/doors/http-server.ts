@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { abortable, deadline } from '../../common/deadline.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import { type ListeningSocket, listenOnSocket } from '../../common/unix-socket.ts';
+import { socketOwner } from '../../native/file-lock.ts';
 
 export interface HttpServerOptions {
   readonly path: string;
@@ -56,7 +57,7 @@ export class HttpServer implements AsyncDisposable {
       connections.add(connection);
       connection.once('close', () => connections.delete(connection));
     });
-    const socket = await listenOnSocket(server, options.path, { mode: 0o600 });
+    const socket = await listenOnSocket(server, options.path, { mode: 0o600, ownerOf: socketOwner });
     server.on('error', (error) => options.logger.error('HTTP server failed', failureFields(error)));
     return new HttpServer(server, socket, connections, options);
   }

@@ -112,14 +112,15 @@ async function backingFiles(): Promise<readonly string[]> {
   return files.map((file) => file.trimEnd());
 }
 
-/** Beside what is meant to be there: the record of references, the lock, the sockets. */
+/** Beside what is meant to be there: the record of references, the locks, the sockets. */
 async function otherFiles({ places, form }: CrashBed): Promise<readonly string[]> {
   const { folder, state, datastore } = places;
   const meant: Readonly<Record<string, readonly string[]>> = {
-    [state]: form === 'embedded' ? ['mnt', 'references.log', 'service.sock'] : ['mnt', 'references.log'],
+    [state]:
+      form === 'embedded' ? ['lock', 'mnt', 'references.log', 'service.sock'] : ['lock', 'mnt', 'references.log'],
     [`${state}/mnt`]: [],
     [datastore]: ['dockvols'],
-    [`${datastore}/dockvols`]: ['.vmdkopsd.lock', '.vmdkopsd.lock-journal', '_DEFAULT'],
+    [`${datastore}/dockvols`]: ['.vmdkopsd.lock', '_DEFAULT'],
     [`${folder}/channel`]: ['vm.sock'],
     [`${folder}/docker`]: ['plugin.sock'],
     [`${folder}/admin`]: ['admin.sock'],

@@ -123,7 +123,7 @@ test('attach: an extent that was replaced or cut while the service ran is refuse
 
 test('start: a folder in use by another service is refused, and free again after that one has gone', async (t) => {
   const { ds, commands } = await startLocal(t);
-  await refused(t, startCommands(t, { datastores: { other: ds } }), 'Busy', ds, 'in use');
+  await refused(t, startCommands(t, { datastores: { other: ds } }), 'Busy', ds, 'in use', `process ${process.pid}`);
   await commands.end();
   await t.notThrowsAsync(startCommands(t, { datastores: { other: ds } }));
 });
@@ -132,7 +132,7 @@ test('start: the lock of a service that was killed does not stay', async (t) => 
   const at = await place(t);
   await mkdir(at.path('ds', 'dockvols'), { recursive: true });
   const script = `import { lockFolder } from ${JSON.stringify(`${import.meta.dirname}/../../../esx-service/adapters/folder-lock.ts`)};
-    lockFolder(${JSON.stringify(at.path('ds', 'dockvols', '.vmdkopsd.lock'))}, 'x'); process.kill(process.pid, 'SIGKILL');`;
+    await lockFolder(${JSON.stringify(at.path('ds', 'dockvols', '.vmdkopsd.lock'))}, 'x'); process.kill(process.pid, 'SIGKILL');`;
   await t.throwsAsync(run(process.execPath, '--input-type=module', '-e', script), { message: /Command failed/ });
   await t.notThrowsAsync(startCommands(t, { datastores: { local: at.path('ds') } }));
 });
