@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { type CommandOptions, type CommandResult, mustRun, runCommand } from './command.ts';
+import { type Command, type CommandOptions, type CommandResult, mustRun, runCommand } from './command.ts';
 import { removeControlGroups } from './control-groups.ts';
 import { Daemon } from './daemon.ts';
 import { importImages } from './images.ts';
@@ -195,6 +195,12 @@ export class PrivateDocker implements AsyncDisposable {
     return runCommand(this.#namespace.inside(command), options);
   }
 
+  /** Starts another program inside, which its caller ends. */
+  startInside(name: string, command: Command, env: NodeJS.ProcessEnv): Promise<Daemon> {
+    const logFile = join(this.folder, `${name}.log`);
+    return Daemon.start({ name, command: this.#namespace.inside(command), env, logFile });
+  }
+
   /** Containers first, then dockerd, then the plugin, then everything they left. Once: later calls are the same stop. */
   stop(): Promise<void> {
     return (this.#stopped ??= this.#stop());
@@ -239,7 +245,8 @@ function runFolderOf(folder: string): string {
   return join(folder, 'run');
 }
 
-function accepts(socketPath: string): Promise<boolean> {
+/** Whether somebody listens there. */
+export function accepts(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(socketPath);
     socket.once('connect', () => {

@@ -1,0 +1,46 @@
+/**
+ * The blocks, and the single commands, that `commands.test.ts` cannot run or read itself, each with what does it instead.
+ * Invariant: each entry is of a block that is there; an entry that matches nothing fails the test, and so does a block
+ * that is in no entry and that the test does not know how to run.
+ */
+export interface Elsewhere {
+  readonly file: string;
+  /** How the block, or the command of a `console` block, begins. */
+  readonly begins: string;
+  /** The test, or the program of ours, that does it: file and, where one test does it, what stands in its title. */
+  readonly shownBy: readonly [file: string, title?: string];
+  readonly why: string;
+}
+
+export const elsewhere: readonly Elsewhere[] = [
+  {
+    file: 'README.md',
+    begins: 'git clone REPOSITORY',
+    shownBy: ['scripts/setup.sh'],
+    why: 'the test run began with it',
+  },
+  {
+    file: 'docs/qemu.md',
+    begins: 'qm set 100 --args',
+    shownBy: ['test/docs/qemu-arguments.test.ts'],
+    why: 'Proxmox is not to be had here',
+  },
+  {
+    file: 'docs/qemu.md',
+    begins: "<domain type='kvm'",
+    shownBy: ['test/esx-service/libvirt.test.ts'],
+    why: 'libvirt is unpacked there',
+  },
+  {
+    file: 'docs/qemu.md',
+    begins: 'd /run/docker-volume-vmdk     0755',
+    shownBy: ['test/esx-service/libvirt.test.ts'],
+    why: 'systemd-tmpfiles does not run here',
+  },
+  {
+    file: 'docs/qemu.md',
+    begins: '/run/docker-volume-vmdk/qmp/*.qmp rw,',
+    shownBy: ['docs/qemu.md', 'AppArmor, SELinux'],
+    why: 'told in the document as not tested: AppArmor is not to be had here',
+  },
+];
