@@ -85,7 +85,7 @@ function fromEnvironment(
   env: ConfigSources['env'],
   problems: string[],
 ): Record<string, unknown> {
-  const names = new Map(keys.map((key) => [envPrefix + kebab(key).replaceAll('-', '_').toUpperCase(), key]));
+  const names = new Map(keys.map((key) => [variableOf(key), key]));
   const values: Record<string, unknown> = {};
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith(envPrefix) || value === undefined) continue;
@@ -135,6 +135,16 @@ function explain(issue: z.core.$ZodIssue, merged: Readonly<Record<string, unknow
     merged,
   );
   return `key ${key} has the value ${value === undefined ? 'none' : JSON.stringify(value)}: ${issue.message}`;
+}
+
+/** The flag of a key: `--mount-root`. */
+export function flagOf(key: string): string {
+  return `--${kebab(key)}`;
+}
+
+/** The environment variable of a key: `VMDK_MOUNT_ROOT`. */
+export function variableOf(key: string): string {
+  return envPrefix + kebab(key).replaceAll('-', '_').toUpperCase();
 }
 
 function kebab(key: string): string {

@@ -25,16 +25,23 @@ const leastGuestContextId = 3;
 const qemuOnly = 'is only for the hypervisor "qemu"';
 
 const vm = z.strictObject({
-  name: z.string().min(1).max(80),
-  /** Whoever connects to this socket is this VM; needed unless the VM comes over vsock. */
-  socket: path.optional(),
-  defaultDatastore: z.string().optional(),
-  /** Its QMP socket; needed unless `qmpSockets` says where it is. */
-  qmp: path.optional(),
-  /** Who answers there must have it. */
-  uuid: z.uuid('must be a UUID such as "6c1d5f2e-8a4b-4c3d-9e2f-0a1b2c3d4e5f"').optional(),
-  /** Its vsock address, where its QEMU does not tell it. */
-  contextId: z.number().int().min(leastGuestContextId).max(0xffff_fffe).optional(),
+  name: z.string().min(1).max(80).describe('The name by which messages and `docker volume inspect` call it.'),
+  socket: path
+    .optional()
+    .describe('Whoever connects to this socket is this VM; needed unless the VM comes over vsock.'),
+  defaultDatastore: z.string().optional().describe("Where this VM's short names are; else where those of all VMs are."),
+  qmp: path.optional().describe('Its QMP socket; needed unless `qmpSockets` says where it is.'),
+  uuid: z
+    .uuid('must be a UUID such as "6c1d5f2e-8a4b-4c3d-9e2f-0a1b2c3d4e5f"')
+    .optional()
+    .describe('The UUID that its QEMU must have.'),
+  contextId: z
+    .number()
+    .int()
+    .min(leastGuestContextId)
+    .max(0xffff_fffe)
+    .optional()
+    .describe('Its vsock address (CID), where its QEMU does not tell it.'),
 });
 
 const qmpSockets = path.regex(
@@ -44,27 +51,47 @@ const qmpSockets = path.regex(
 
 export const serviceConfigSchema = z
   .strictObject({
-    /** `loop`: disks become loop devices of this machine. `qemu`: SCSI disks of QEMU's VMs, over QMP. */
-    hypervisor: z.enum(['loop', 'qemu'], 'allowed are "loop" and "qemu"').default('loop'),
-    /** Where QEMUs have their QMP sockets: `/run/qemu/*.qmp`. With `vsock`, those of VMs that are not listed too. */
-    qmpSockets: qmpSockets.optional(),
-    /** On which of a VM's controllers its disks are put. */
-    controller: z.enum(controllerKinds, 'allowed are "pvscsi" and "virtio-scsi"').default('pvscsi'),
-    /** Whether VMs may come over vsock; who they are is told by their addresses. */
-    vsock: z.boolean('must be true or false').default(false),
-    /** Name and folder of each. */
-    datastores: z.record(datastoreName, path, 'must be an object of names and folders, such as {"local": "/srv/vmdk"}'),
-    /** Where short names are; not needed when there is one datastore. */
-    defaultDatastore: z.string().optional(),
+    hypervisor: z
+      .enum(['loop', 'qemu'], 'allowed are "loop" and "qemu"')
+      .default('loop')
+      .describe("`loop`: disks become loop devices of this machine. `qemu`: SCSI disks of QEMU's VMs, over QMP."),
+    qmpSockets: qmpSockets
+      .optional()
+      .describe(
+        'Where QEMUs have their QMP sockets: `/run/qemu/*.qmp`. With `vsock`, those of VMs that are not listed too.',
+      ),
+    controller: z
+      .enum(controllerKinds, 'allowed are "pvscsi" and "virtio-scsi"')
+      .default('pvscsi')
+      .describe("On which of a VM's controllers its disks are put."),
+    vsock: z
+      .boolean('must be true or false')
+      .default(false)
+      .describe('Whether VMs may come over vsock; who they are is told by their addresses.'),
+    datastores: z
+      .record(datastoreName, path, 'must be an object of names and folders, such as {"local": "/srv/vmdk"}')
+      .describe('Name and folder of each.'),
+    defaultDatastore: z.string().optional().describe('Where short names are; not needed when there is one datastore.'),
     vms: z
       .array(vm, 'must be a list such as [{"name": "vm1", "socket": "/run/docker-volume-vmdk/vm1.sock"}]')
-      .default([]),
-    adminSocket: path.default('/run/docker-volume-vmdk/admin.sock'),
-    logLevel: z.enum(logLevels).default('info'),
-    /** For one call that attaches or detaches disks; a call that takes longer is given up, and asked about. */
-    reconfigureTimeoutMs: z.number().int().min(100).max(3_600_000).default(60_000),
-    /** How often the volumes are compared with what is attached and with what the datastores hold. */
-    checkIntervalMs: z.number().int().min(1_000).max(86_400_000).default(300_000),
+      .default([])
+      .describe('The virtual machines; with `vsock` and `qmpSockets` also those that are not listed.'),
+    adminSocket: path.default('/run/docker-volume-vmdk/admin.sock').describe('Where `vmdkops` asks.'),
+    logLevel: z.enum(logLevels).default('info').describe('Events below this level are not logged.'),
+    reconfigureTimeoutMs: z
+      .number()
+      .int()
+      .min(100)
+      .max(3_600_000)
+      .default(60_000)
+      .describe('For one call that attaches or detaches disks; a call that takes longer is given up, and asked about.'),
+    checkIntervalMs: z
+      .number()
+      .int()
+      .min(1_000)
+      .max(86_400_000)
+      .default(300_000)
+      .describe('How often the volumes are compared with what is attached and with what the datastores hold.'),
   })
   .superRefine((config, context) => {
     const refuse = (keys: readonly (string | number)[], message: string): void => {
