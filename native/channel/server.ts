@@ -34,7 +34,7 @@ export interface ServerLimits {
   readonly closeGraceMs: number;
 }
 
-const defaultLimits: ServerLimits = {
+export const defaultLimits: ServerLimits = {
   maxInFlight: 256,
   maxAtWork: 1024,
   maxOutcomes: 512,

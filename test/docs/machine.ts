@@ -36,10 +36,11 @@ done
 `;
 const emptiedScript =
   'rm -rf /srv/* /etc/docker-volume-vmdk /var/lib/docker-volume-vmdk/* && mkdir -p /etc/docker-volume-vmdk';
-/** What the product leaves attached when it is ended in the middle; only this machine has files there. */
+/** What the product leaves attached when it is ended in the middle: on the file system that is this machine's alone. */
 const detachedScript = `
-losetup --noheadings --output NAME,BACK-FILE | while read -r device file; do
-  case $file in /srv/* | /var/lib/docker-volume-vmdk/*) losetup --detach "$device" ;; esac
+own=$(mountpoint --fs-devno /srv)
+losetup --noheadings --output NAME,BACK-MAJ:MIN | while read -r device number; do
+  if [ "$number" = "$own" ]; then losetup --detach "$device"; fi
 done
 `;
 
