@@ -9,6 +9,7 @@ import type { z } from 'zod';
 import { abortable, remainingMs } from '../../common/deadline.ts';
 import { Fault } from '../../common/fault.ts';
 import type { Logger } from '../../common/logging.ts';
+import { version } from '../../common/version.ts';
 import type { CommandCounters } from './command-counters.ts';
 import { changes } from './command-traits.ts';
 import { Connection } from './connection.ts';
@@ -153,9 +154,10 @@ export class ClientConnection {
     this.#options.onHeard();
     const { success, data } = schemaOf(message).safeParse(message);
     if (!success) {
-      this.#reject('a message of the service is not understood');
+      this.#reject(isOfVersion2(message) ? onlyVersion2 : `a message of the service is not understood; ${remedy}`);
     } else if ('event' in data) {
-      this.#delivery.event(() => this.#options.onEvent(data.event));
+      const { event } = data;
+      if (event) this.#delivery.event(() => this.#options.onEvent(event));
     } else if ('over' in data) {
       this.destroy(new Fault(data.over.code, data.over.message));
     } else {
@@ -166,7 +168,7 @@ export class ClientConnection {
   #settle(reply: { readonly id: number } & ({ readonly ok: unknown } | { readonly error: WireError })): void {
     const entry = this.#inFlight.get(reply.id);
     if (!entry) {
-      this.#reject('the service answered what was not asked');
+      this.#reject(`the service answered what was not asked; ${remedy}`);
       return;
     }
     const { request, call } = entry;
@@ -183,7 +185,7 @@ export class ClientConnection {
     const reply = commands[request.command].ok.safeParse(ok);
     if (!reply.success) {
       const what = `reply to "${request.command}" that is not understood (${describeIssues(reply.error)})`;
-      const fault = new Fault('ProtocolMismatch', `${what}; install equal releases in the VM and on the host`);
+      const fault = new Fault('ProtocolMismatch', `${what}; ${remedy}`);
       const isUnsure = changes(request.command);
       this.#refused(entry, isUnsure ? new Fault('OutcomeUnknown', fault.message, { cause: fault }) : fault);
       this.destroy(fault);
@@ -203,7 +205,7 @@ export class ClientConnection {
   }
 
   #reject(why: string): void {
-    this.destroy(new Fault('ProtocolMismatch', `${why}; install equal releases in the VM and on the host`));
+    this.destroy(new Fault('ProtocolMismatch', why));
   }
 
   #ping(): void {
@@ -228,6 +230,14 @@ export class ClientConnection {
     clearTimeout(this.#silenceTimer);
     this.#delivery.stop();
   }
+}
+
+const remedy = `install vmdkopsd ${version}, the release of this plugin, on the host`;
+const onlyVersion2 = `the service speaks only version 2 of the protocol, as the archived product does, and this plugin ${protocolVersion}; ${remedy}`;
+
+/** How such a service answers what it does not understand. */
+function isOfVersion2(message: unknown): boolean {
+  return typeof message === 'object' && message !== null && 'Error' in message;
 }
 
 /** How much less, at most. */

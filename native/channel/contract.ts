@@ -2,6 +2,13 @@
  * The channel's contract: every command, reply, error and event as a schema, and nothing else. Both sides parse what
  * they receive with it, so a message that passed can be used without further checks. Version 3 of the protocol;
  * version 2 is in `protocol-v2.ts`.
+ *
+ * How it may grow without another version: what the service says (replies, events, errors) may get more fields, events
+ * of more kinds and errors of more codes, which an older plugin passes over; so may `hello`, in both directions. What a
+ * guest asks for is taken whole or refused: a field that the service does not know might be the one that matters. New
+ * commands and new fields of commands are for plugins that know from `serviceVersion` that they are understood, or that
+ * can tell the user why not. New values of a field are another version. `hello` is written in the oldest version that
+ * its sender speaks, so that it is understood by all who speak it too.
  */
 import * as z from 'zod';
 import { type DiskUuid, isDiskUuid } from '../../common/disk-uuid.ts';
@@ -18,14 +25,14 @@ export const maxWithinMs = 2 ** 31 - 1;
 const diskUuid = z.custom<DiskUuid>((value) => typeof value === 'string' && isDiskUuid(value), 'not a disk UUID');
 const name = z.string().min(1).max(1024);
 const bytes = z.number().int().nonnegative();
-const vm = z.strictObject({ id: z.string().min(1), name: z.string().min(1) });
+const vm = z.object({ id: z.string().min(1), name: z.string().min(1) });
 
 /** Where the guest finds an attached disk. */
 export const deviceSchema = z.discriminatedUnion('kind', [
   /** Service and guest share a kernel; the sequence number tells a re-used loop device from the one meant. */
-  z.strictObject({ kind: z.literal('loop'), path: z.string(), diskSequence: z.number().int() }),
+  z.object({ kind: z.literal('loop'), path: z.string(), diskSequence: z.number().int() }),
   /** A SCSI disk by its controller's PCI address and unit, as the guest's sysfs shows them. */
-  z.strictObject({
+  z.object({
     kind: z.literal('scsi'),
     pciSlot: z.string(),
     pciBus: z.string(),
@@ -42,7 +49,7 @@ const rootSchema = z.strictObject({
 });
 
 /** What is known of a volume; the same record in list, get, events and replies. */
-export const volumeSchema = z.strictObject({
+export const volumeSchema = z.object({
   name: z.string(),
   datastore: z.string(),
   /** Of the disk: another one for a volume that was made anew under the same name. */
@@ -65,7 +72,7 @@ export const volumeSchema = z.strictObject({
   /** Name of the VM that asked for it. */
   createdBy: z.string(),
   /** The VM that holds it, and through which device. */
-  attached: z.strictObject({ vm, device: deviceSchema }).optional(),
+  attached: z.object({ vm, device: deviceSchema }).optional(),
   /** Why it cannot be used, when it cannot. */
   problem: z.string().optional(),
 });
@@ -97,7 +104,7 @@ export const commands = {
    * refused.
    */
   hello: {
-    args: z.strictObject({
+    args: z.object({
       versions: z.array(z.number().int()),
       clientVersion: z.string(),
       /** Of the guest's kernel; times of another one cannot be compared. */
@@ -105,7 +112,7 @@ export const commands = {
       /** When it was said, in microseconds of the guest's monotonic clock, which all its processes share. */
       saidAtUs: z.number().int().nonnegative(),
     }),
-    ok: z.strictObject({
+    ok: z.object({
       version: z.literal(protocolVersion),
       vm,
       serviceVersion: z.string(),
@@ -118,12 +125,12 @@ export const commands = {
       attached: z.array(z.string()),
     }),
   },
-  create: { args: createArgs, ok: z.strictObject({ volume: volumeSchema }) },
+  create: { args: createArgs, ok: z.object({ volume: volumeSchema }) },
   /** With a `uuid`, of that disk only: what was made anew under the name since the sender saw it is refused. */
-  remove: { args: z.strictObject({ name, uuid: diskUuid.optional() }), ok: z.strictObject({}) },
+  remove: { args: z.strictObject({ name, uuid: diskUuid.optional() }), ok: z.object({}) },
   attach: {
     args: z.strictObject({ name }),
-    ok: z.strictObject({
+    ok: z.object({
       volume: volumeSchema,
       device: deviceSchema,
       /**
@@ -135,7 +142,7 @@ export const commands = {
       isFormatted: z.boolean(),
       /** Its file system is still its source's copy: it needs a UUID of its own, and to fill the disk, before a mount. */
       isFreshClone: z.boolean(),
-      root: rootSchema,
+      root: z.object(rootSchema.shape),
     }),
   },
   detach: {
@@ -147,20 +154,20 @@ export const commands = {
       /** The file system that it found or made. */
       fstype: z.enum(fstypes).optional(),
     }),
-    ok: z.strictObject({}),
+    ok: z.object({}),
   },
-  get: { args: z.strictObject({ name }), ok: z.strictObject({ volume: volumeSchema }) },
+  get: { args: z.strictObject({ name }), ok: z.object({ volume: volumeSchema }) },
   /** One page in the order of full names; `next` is the `after` of the following page, absent on the last. */
   list: {
     args: z.strictObject({ after: z.string().optional(), limit: z.number().int().min(1).max(1000) }),
-    ok: z.strictObject({ volumes: z.array(volumeSchema), next: z.string().optional() }),
+    ok: z.object({ volumes: z.array(volumeSchema), next: z.string().optional() }),
   },
   /**
    * From the reply on, every change of a volume that this VM may see arrives as an event on this connection, in order
    * with the replies: a page of `list` reflects exactly the events sent before it.
    */
-  watch: { args: z.strictObject({}), ok: z.strictObject({ sequence: z.number().int() }) },
-  ping: { args: z.strictObject({}), ok: z.strictObject({}) },
+  watch: { args: z.strictObject({}), ok: z.object({ sequence: z.number().int() }) },
+  ping: { args: z.strictObject({}), ok: z.object({}) },
 } as const;
 
 export type CommandName = keyof typeof commands;
@@ -170,10 +177,15 @@ export const commandNames = Object.keys(commands) as [CommandName, ...CommandNam
 
 /** What the host sends unasked, to connections that watch. Sequence numbers have no gaps on one service instance. */
 export const eventSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('changed'), sequence: z.number().int(), volume: volumeSchema }),
-  z.strictObject({ kind: z.literal('removed'), sequence: z.number().int(), name: z.string(), datastore: z.string() }),
+  z.object({ kind: z.literal('changed'), sequence: z.number().int(), volume: volumeSchema }),
+  z.object({ kind: z.literal('removed'), sequence: z.number().int(), name: z.string(), datastore: z.string() }),
 ]);
 export type ChannelEvent = z.infer<typeof eventSchema>;
+const knownKinds: readonly string[] = eventSchema.options.map(({ shape }) => shape.kind.value);
+/** Passed over; the gap that it leaves in the sequence has the list read anew. */
+const unknownEvent = z
+  .object({ kind: z.string().refine((kind) => !knownKinds.includes(kind)) })
+  .transform(() => undefined);
 
 /** From guest to host: a command, or the wish to give up one that is in flight (it is undone if that is safe). */
 export const requestSchema = z.union([
@@ -189,12 +201,13 @@ export const requestSchema = z.union([
   z.strictObject({ v: z.literal(protocolVersion), cancel: z.number().int().nonnegative() }),
 ]);
 
-const fault = z.strictObject({ code: z.enum(faultCodes), message: z.string() });
+/** A code that we do not know is not to be repeated unchanged, and has its sentence. */
+const fault = z.object({ code: z.enum(faultCodes).catch('Internal'), message: z.string() });
 
 /** From host to guest: exactly one reply for each command, and events; or why the connection is over, as the last. */
 export const responseSchema = z.union([
-  z.strictObject({ id: z.number().int().nonnegative(), ok: z.unknown() }),
-  z.strictObject({ id: z.number().int().nonnegative(), error: fault }),
-  z.strictObject({ event: eventSchema }),
-  z.strictObject({ over: fault }),
+  z.object({ id: z.number().int().nonnegative(), ok: z.unknown() }),
+  z.object({ id: z.number().int().nonnegative(), error: fault }),
+  z.object({ event: z.union([eventSchema, unknownEvent]) }),
+  z.object({ over: fault }),
 ]);

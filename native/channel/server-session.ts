@@ -16,14 +16,8 @@ import type { z } from 'zod';
 import { Fault, faultOf } from '../../common/fault.ts';
 import { changes } from './command-traits.ts';
 import { Connection } from './connection.ts';
-import {
-  type Args,
-  type ChannelEvent,
-  type CommandName,
-  commands,
-  protocolVersion,
-  requestSchema,
-} from './contract.ts';
+import { type Args, type ChannelEvent, type CommandName, commands, requestSchema } from './contract.ts';
+import { helloSchema, mismatchOf } from './negotiation.ts';
 import type { Outcome, Work } from './executions.ts';
 import { encodeFrame } from './frame.ts';
 import { describeIssues } from './issues.ts';
@@ -109,17 +103,11 @@ export class ServerSession {
   }
 
   #greet(message: { readonly v: unknown }): void {
-    const { data: request } = commandSchema.safeParse(message);
+    const { data: request } = helloSchema.safeParse(message);
     const args = request && commands.hello.args.safeParse(request.args);
-    const isOfOurVersion = message.v === protocolVersion && args?.data?.versions.includes(protocolVersion) !== false;
-    if (!isOfOurVersion) {
-      this.#refuse(
-        message,
-        new Fault(
-          'ProtocolMismatch',
-          `the service speaks versions 2 and ${protocolVersion} of the protocol; install equal releases in the VM and on the host`,
-        ),
-      );
+    const mismatch = mismatchOf(message, this.#session.vm.name);
+    if (mismatch) {
+      this.#refuse(message, mismatch);
     } else if (request?.cmd !== 'hello' || !args) {
       this.#refuse(message, new Fault('InvalidRequest', 'the first command must be "hello"'));
     } else if (!args.success) {

@@ -90,8 +90,8 @@ for (const [what, answer] of [
   ['an id that was not asked', (id: number) => ({ id: id + 1000, ok: { volume: volume('a') } })],
   ['the same id twice', (id: number) => ({ id, ok: { volume: volume('a') } })],
   ['neither reply nor event', () => ({ Error: 'no' })],
-  ['an unknown event', () => ({ event: { kind: 'exploded' } })],
-  ['an unknown error code', (id: number) => ({ id, error: { code: 'Weird', message: 'x' } })],
+  ['half an event', () => ({ event: { kind: 'removed', sequence: 1 } })],
+  ['an error without a sentence', (id: number) => ({ id, error: { code: 'Internal' } })],
   ['no object', () => 7],
 ] as const) {
   test(`client: ${what} ends the connection, and the unanswered are repeated on the next`, async (t) => {
