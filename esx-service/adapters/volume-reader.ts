@@ -110,7 +110,7 @@ async function openFile(path: string, what: string): Promise<FileHandle> {
 async function readMetadata(path: string): Promise<Metadata | undefined> {
   try {
     await using file = await openFile(path, 'its metadata');
-    return parseMetadata(await file.readFile('utf8'));
+    return parseMetadata(await file.readFile('utf8'), path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

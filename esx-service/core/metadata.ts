@@ -5,8 +5,10 @@
 import * as z from 'zod';
 import { Fault } from '../../common/fault.ts';
 import { accessModes, attachModes, diskformats, fstypes, safeMountOptions } from '../../common/volume-options.ts';
+import { version as release } from '../../common/version.ts';
 import { type DiskUuid, isDiskUuid } from '../../common/disk-uuid.ts';
 
+/** Of the file. The next one comes with a step from this one to it, and is all that is written from then on. */
 const currentVersion = 1;
 
 const metadataSchema = z.strictObject({
@@ -40,8 +42,11 @@ export function writeMetadata(metadata: Metadata): string {
   return `${JSON.stringify({ formatVersion: currentVersion, ...metadata }, undefined, 2)}\n`;
 }
 
-/** @throws Fault DamagedVolume, in a sentence that continues "the volume cannot be used: its metadata …" */
-export function parseMetadata(text: string): Metadata {
+/**
+ * @param file where it is, for people
+ * @throws Fault DamagedVolume, in a sentence that continues "the volume cannot be used: its metadata …"
+ */
+export function parseMetadata(text: string, file: string): Metadata {
   const result = metadataSchema.safeParse(parseJson(text));
   if (result.success) {
     const { formatVersion: _, ...metadata } = result.data;
@@ -50,7 +55,7 @@ export function parseMetadata(text: string): Metadata {
   const version = z.object({ formatVersion: z.number() }).safeParse(parseJson(text));
   if (version.success && version.data.formatVersion > currentVersion) {
     refuse(
-      `has format version ${version.data.formatVersion}, which a newer service wrote; this one knows ${currentVersion}`,
+      `${file} has format version ${version.data.formatVersion}, written by a newer vmdkopsd; this one (${release}) reads ${currentVersion}: install that release again; the file was left as it is`,
     );
   }
   const problems = result.error.issues.map(({ path, message }) => [...path, message].join(': '));

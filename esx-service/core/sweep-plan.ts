@@ -102,7 +102,7 @@ function isUnused(extent: Leftovers['extents'][number], left: Leftovers, asideId
 
 function metadataOf(file: LooseText): Metadata | undefined {
   try {
-    return parseMetadata(file.text);
+    return parseMetadata(file.text, file.file);
   } catch {
     return undefined;
   }

@@ -6,16 +6,19 @@ import { crc32 } from 'node:zlib';
 import { type FullName, parseFullName } from '../../common/names.ts';
 import type { ReferenceChange } from '../ports/reference-log.ts';
 
-const version = 1;
+/** Of the file. Whatever a later one holds, its first line says its version and its boot as this one's does. */
+export const journalVersion = 1;
 
 export type JournalContent =
   | { readonly kind: 'changes'; readonly changes: readonly ReferenceChange[]; readonly damagedLines: number }
   | { readonly kind: 'unreadable'; readonly why: string }
+  /** Of this boot, and written by a later release. */
+  | { readonly kind: 'newer'; readonly version: number }
   /** Never begun, or of another boot, whose mounts are gone. */
   | { readonly kind: 'outdated' };
 
 export function headerLine(bootId: string): string {
-  return sealed({ version, bootId });
+  return sealed({ version: journalVersion, bootId });
 }
 
 export function changeLine(change: ReferenceChange): string {
@@ -29,13 +32,10 @@ export function readJournal(text: string, bootId: string): JournalContent {
   const [first = '', ...lines] = text.split('\n').slice(0, -1);
   const header = opened(first);
   if (header === undefined) return { kind: 'unreadable', why: 'its first line is damaged' };
-  if (header['version'] !== version) {
-    return {
-      kind: 'unreadable',
-      why: `it has the format version ${JSON.stringify(header['version'])}, not ${version}`,
-    };
-  }
+  const version = header['version'];
+  if (typeof version !== 'number') return { kind: 'unreadable', why: 'its first line has no format version' };
   if (header['bootId'] !== bootId) return { kind: 'outdated' };
+  if (version > journalVersion) return { kind: 'newer', version };
   const changes = lines.map((line) => changeOf(opened(line)));
   const sound = changes.filter((change) => change !== undefined);
   return { kind: 'changes', changes: sound, damagedLines: changes.length - sound.length };

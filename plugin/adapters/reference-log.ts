@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import { errnoOf, Fault, messageOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { ReferenceChange, ReferenceLog } from '../ports/reference-log.ts';
-import { changeLine, compacted, headerLine, readJournal } from './reference-journal.ts';
+import { version } from '../../common/version.ts';
+import { changeLine, compacted, headerLine, journalVersion, readJournal } from './reference-journal.ts';
 import { stateFolderFault } from './state-folder.ts';
 
 export interface FileReferenceLogOptions {
@@ -50,7 +51,7 @@ export class FileReferenceLog implements ReferenceLog {
     this.#rewrite();
   }
 
-  /** @throws Fault NoSpace on a full disk, InvalidRequest when the folder cannot be used */
+  /** @throws Fault NoSpace on a full disk, NotSupported for a newer file, InvalidRequest when the folder cannot be used */
   static async open(options: FileReferenceLogOptions): Promise<FileReferenceLog> {
     const path = join(options.folder, fileName);
     const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
@@ -127,6 +128,8 @@ async function readChanges(path: string, bootId: string, logger: Logger): Promis
   switch (content.kind) {
     case 'outdated':
       return [];
+    case 'newer':
+      throw newerFault(path, content.version);
     case 'unreadable':
       await keepAside(path, content.why, logger);
       return [];
@@ -134,6 +137,13 @@ async function readChanges(path: string, bootId: string, logger: Logger): Promis
       if (content.damagedLines > 0) await keepAside(path, `${content.damagedLines} of its lines are damaged`, logger);
       return content.changes;
   }
+}
+
+/** To go on without it, beside a file that tells of living mounts, is for the user to decide. */
+function newerFault(path: string, found: number): Fault {
+  const what = `${path} has format version ${found}, written by a newer vmdk-plugin; this one (${version}) reads ${journalVersion}`;
+  const advice = 'install that release again, or restart this machine, after which the file stands for nothing';
+  return new Fault('NotSupported', `${what}: ${advice}; it was left as it is`);
 }
 
 async function textOf(path: string): Promise<string> {

@@ -42,7 +42,8 @@ const damages: Readonly<Record<string, Damage>> = {
   'metadata of a newer version': {
     file: 'db.vmdk.json',
     spoil: replaced('"formatVersion": 1', '"formatVersion": 2'),
-    mention: /its metadata has format version 2, which a newer service wrote/,
+    mention:
+      /its metadata \/.*db\.vmdk\.json has format version 2, written by a newer vmdkopsd; this one \(.*\) reads 1: install/,
   },
   'an empty descriptor': { file: 'db.vmdk', spoil: cutTo(0), mention: /its descriptor is not a VMDK descriptor/ },
   'a third of its descriptor': { file: 'db.vmdk', spoil: cutTo(0.3), mention: /its descriptor/ },

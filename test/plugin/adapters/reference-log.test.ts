@@ -1,6 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { faultOf } from '../../../common/fault.ts';
@@ -149,14 +150,14 @@ test('a line changed in any byte is left out, the others are used, and the file 
 });
 
 for (const [title, header] of [
-  ['of an unknown version', undefined],
+  ['whose first line has no version', Buffer.from('a3a6bf43 {}\n')],
   ['that is something else', Buffer.from('#!/bin/sh\necho hello\n')],
   ['of zeros', Buffer.from('\0\0\0\0\n')],
 ] as const) {
   test(`a file ${title} is kept aside, said so, and a new one begun`, async (t) => {
     const folder = await folderOf(t);
     const path = join(folder, 'references.log');
-    await writeFile(path, header ?? '3e1f4a2b {"version":2}\n');
+    await writeFile(path, header);
     const logger = new RecordingLogger();
     const log = await FileReferenceLog.open({ folder, logger, bootId });
     t.deepEqual(log.read(), []);
@@ -169,6 +170,35 @@ for (const [title, header] of [
     next.close();
   });
 }
+
+test('a file of format version 1 is read by this and every later release', async (t) => {
+  const folder = await folderOf(t);
+  await copyFile(join(import.meta.dirname, 'fixtures/references-1.log'), join(folder, 'references.log'));
+  const log = await FileReferenceLog.open({ folder, logger: new RecordingLogger(), bootId });
+  t.deepEqual(log.read(), [
+    { do: 'add', volume: db, id: 'b' },
+    { do: 'add', volume: volumes[1] ?? db, id: 'ß' },
+  ]);
+  log.close();
+});
+
+test('a file of a newer version ends the start with what to do, and stays as it is; of another boot it is void', async (t) => {
+  const folder = await folderOf(t);
+  const path = join(folder, 'references.log');
+  const header = JSON.stringify({ version: 2, bootId, more: 'x' });
+  const newer = `${crc32(header).toString(16).padStart(8, '0')} ${header}\nwhatever it holds\n`;
+  await writeFile(path, newer);
+  const fault = faultOf(
+    await t.throwsAsync(FileReferenceLog.open({ folder, logger: silentLogger, bootId }), { code: 'NotSupported' }),
+  );
+  t.true(fault.message.startsWith(`${path} has format version 2, written by a newer vmdk-plugin; this one (`));
+  t.regex(fault.message, /reads 1: install that release again, or restart this machine/);
+  t.is(await readFile(path, 'utf8'), newer);
+  t.deepEqual(await readdir(folder), ['references.log']);
+  const log = await FileReferenceLog.open({ folder, logger: silentLogger, bootId: 'boot-2' });
+  t.deepEqual(log.read(), []);
+  log.close();
+});
 
 test("another boot's references are void", async (t) => {
   const folder = await folderOf(t);
