@@ -67,8 +67,7 @@ function fromFlags(
     const key = names.get(token.name);
     if (token.name === 'config' && token.value !== undefined) file = token.value;
     else if (key === undefined) problems.push(`flag ${token.rawName} is unknown; known are ${flagList(names)}`);
-    else if (takesBoolean(schema, key))
-      values[key] = token.value === undefined ? !token.rawName.startsWith('--no-') : token.value === 'true';
+    else if (takesBoolean(schema, key) && token.value === undefined) values[key] = !token.rawName.startsWith('--no-');
     else if (token.value === undefined) problems.push(`flag ${token.rawName} needs a value`);
     else values[key] = typed(schema, key, token.value);
   }
@@ -103,7 +102,9 @@ async function fromFile(path: string, isRequired: boolean, problems: string[]): 
     problems.push(`file ${path} must hold a JSON object`);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' && !isRequired) return {};
-    problems.push(`file ${path}: ${messageOf(error)}`);
+    const what = error instanceof SyntaxError ? 'is not JSON: ' : 'cannot be read: ';
+    // What is quoted of the file may have several lines.
+    problems.push(`file ${path} ${what}${messageOf(error).replaceAll(/\s+/g, ' ')}`);
   }
   return {};
 }

@@ -45,6 +45,9 @@ export interface RunningPlugin {
 /** The longest that requests in flight may take once the plugin is asked to stop: service managers kill after 10 s. */
 const closeLimitMs = 7_000;
 const transitionsLimitMs = 1_500;
+/** dockerd gives up after 15 s: what is wrong stands in the log by then, and from time to time for who looks later. */
+const firstWordMs = 3_000;
+const furtherWordsMs = 60_000;
 
 /**
  * Ends the start of a second plugin before it has disturbed the first.
@@ -80,7 +83,7 @@ export async function startPlugin(
   opened.use(client);
   opened.defer(() => endTransitions(transitions, logger));
   news.waiting();
-  await abortable(keeper.ready, signal);
+  await servable(wired, address, logger, signal);
   opened.use(sweeper);
   sweeper.start();
   const app = createDockerApp(driver, {
@@ -94,6 +97,30 @@ export async function startPlugin(
   const stack = opened.move();
   let closing: Promise<void> | undefined;
   return { close: () => (closing ??= stack.disposeAsync()) };
+}
+
+/** Says why Docker is kept waiting for as long as it is: dockerd itself only tells that there is no plugin. */
+async function servable(
+  { client, keeper }: Wired,
+  address: string,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const tell = (): void => {
+    const remedy = 'see that vmdkopsd runs there, and that the key "service" of this plugin is its address';
+    logger.warn(`Docker is not served before the service has answered; ${remedy}`, {
+      address,
+      error: client.lastError?.message ?? 'no answer yet',
+    });
+  };
+  const first = setTimeout(tell, firstWordMs);
+  const further = setInterval(tell, furtherWordsMs);
+  try {
+    await abortable(keeper.ready, signal);
+  } finally {
+    clearTimeout(first);
+    clearInterval(further);
+  }
 }
 
 interface Opened {

@@ -1,8 +1,17 @@
 /** The plugin's configuration: every key is also a flag and an environment variable (see `common/config.ts`). */
 import * as z from 'zod';
+import { messageOf } from '../common/fault.ts';
 import { logLevels } from '../common/logging.ts';
+import { parseDialAddress } from '../native/channel/addresses.ts';
 
 const path = z.string().startsWith('/', 'must be an absolute path');
+const address = z.string().superRefine((text, context) => {
+  try {
+    parseDialAddress(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: messageOf(error) });
+  }
+});
 const milliseconds = z.number().int().min(100).max(3_600_000);
 
 export const pluginConfigFile = '/etc/docker-volume-vmdk/plugin.json';
@@ -12,8 +21,7 @@ export const pluginConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('Runs the service in the same process, with loop devices for a hypervisor: nothing else is needed.'),
-  service: z
-    .string()
+  service: address
     .default('vsock://2:1019')
     .describe('Where the service is: `vsock://CID:PORT` or `unix:///path`. Not used when embedded.'),
   socket: path.default('/run/docker/plugins/vmdk.sock').describe("Docker finds the driver by this socket's name."),

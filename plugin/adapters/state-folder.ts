@@ -2,12 +2,13 @@
  * The folder in which the plugin keeps what it must find again. Invariant: as long as it is held, no other plugin has it,
  * of whichever version, in whichever container; the kernel lets it go with the process that holds it.
  */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { errnoOf, Fault, messageOf } from '../../common/fault.ts';
 import { type LockAttempt, tryLock } from '../../native/file-lock.ts';
 
 const lockName = 'lock';
+const folderMode = 0o700;
 
 /**
  * Makes it when it is missing.
@@ -22,10 +23,22 @@ export async function holdStateFolder(path: string): Promise<Disposable> {
 
 async function attempt(path: string): Promise<LockAttempt> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolders(path);
     return await tryLock(join(path, lockName));
   } catch (error) {
     throw stateFolderFault(error, path);
+  }
+}
+
+/** One by one: of a read-only file system, Node's recursive mkdir says that the folder does not exist. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: folderMode });
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (errnoOf(error) !== 'ENOENT' || path === dirname(path)) throw error;
+    await makeFolders(dirname(path));
+    await mkdir(path, { mode: folderMode });
   }
 }
 

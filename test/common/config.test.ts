@@ -47,7 +47,10 @@ const refused: readonly (readonly [Partial<ConfigSources>, RegExp])[] = [
   [{ env: { VMDK_NONSENSE: '1' } }, /variable VMDK_NONSENSE is unknown; known are VMDK_MOUNT_ROOT/],
   [{ env: { VMDK_WAIT_MS: 'soon' } }, /key waitMs has the value "soon": .*number/],
   [{ env: { VMDK_WAIT_MS: '0' } }, /key waitMs has the value 0: .*1/],
-  [{ args: ['--config', '/nonexistent/asked.json'] }, /file \/nonexistent\/asked.json/],
+  [{ args: ['--embedded=maybe'] }, /key embedded has the value "maybe": .*boolean/],
+  [{ args: ['--config', '/nonexistent/asked.json'] }, /file \/nonexistent\/asked.json cannot be read: ENOENT/],
+  [{ args: ['--config', '/etc'] }, /file \/etc cannot be read: EISDIR/],
+  [{ args: ['--config', '/etc/passwd'] }, /file \/etc\/passwd is not JSON: .*not valid JSON/],
 ];
 for (const [sources, message] of refused) {
   test(`config: ${JSON.stringify(sources)} is refused in one line`, async (t) => {

@@ -63,5 +63,5 @@ test('vmdkopsd: a start that fails is one line and exit code 1', async (t) => {
   let text = '';
   child.stderr.on('data', (chunk) => (text += String(chunk)));
   t.deepEqual(await once(child, 'close'), [1, null]);
-  t.regex(text, /^vmdkopsd: configuration: file .*none\.json: .*\n$/);
+  t.regex(text, /^vmdkopsd: configuration: file .*none\.json cannot be read: ENOENT.*\n$/);
 });

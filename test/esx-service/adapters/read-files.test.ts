@@ -74,7 +74,7 @@ test('start: damaged volumes are listed with their problem, refused for any chan
     ['lost', 'is missing'],
     ['short', '7340032 bytes shorter'],
     ['linked', 'not a plain file'],
-    ['newer', 'newer service'],
+    ['newer', 'newer vmdkopsd'],
     ['snapshot', 'snapshot-000001.vmdk'],
     ['away', 'own folder'],
     ['moved', 'its descriptor is a symbolic link'],
