@@ -59,7 +59,7 @@ const smallestBytes: Readonly<Record<Fstype, number>> = {
   btrfs: 109 * minSizeBytes,
 };
 
-const optionTable = {
+export const optionTable = {
   size: { default: '100mb', allowed: 'a whole number and kb, mb, gb or tb, up to 62tb' },
   fstype: { default: 'ext4', allowed: fstypes.join(', ') },
   diskformat: { default: 'thin', allowed: diskformats.join(', ') },

@@ -2,11 +2,19 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
+import { documentFiles } from './documents.ts';
 
 const root = join(import.meta.dirname, '../..');
 const rowPattern = /^\| *(?<claim>.+?) *\| *(?<proof>.+?) *\|$/;
 const rulePattern = /^-+$/;
 const proofPattern = /`(?<file>test\/[^`]+)`(?: “(?<title>[^”]+)”)?/g;
+
+/** So that a table that is not recognized any more does not pass for one without claims. */
+const leastRows: Readonly<Record<string, number>> = {
+  'docs/recovery.md': 30,
+  'docs/options.md': 10,
+  'docs/operations.md': 5,
+};
 
 interface Row {
   readonly claim: string;
@@ -26,18 +34,20 @@ function rowsBelow(text: string, heading: string): readonly Row[] {
   return rows;
 }
 
-test('recovery: each sentence names a test that exists', async (t) => {
-  const rows = rowsBelow(await readFile(join(root, 'docs/recovery.md'), 'utf8'), 'shown by');
-  t.true(rows.length > 30, `only ${rows.length} rows`);
-  for (const { claim, proof } of rows) {
-    const proofs = [...proof.matchAll(proofPattern)];
-    t.not(proofs.length, 0, `no test for "${claim}"`);
-    for (const { groups: { file = '', title = '' } = {} } of proofs) {
-      const source = await readFile(join(root, file), 'utf8');
-      t.true(source.includes(title), `${file} has no test "${title}", which is to show "${claim}"`);
+for (const file of await documentFiles()) {
+  test(`${file}: each sentence of its tables of claims names a test that exists`, async (t) => {
+    const rows = rowsBelow(await readFile(join(root, file), 'utf8'), 'shown by');
+    t.true(rows.length >= (leastRows[file] ?? 0), `only ${rows.length} rows`);
+    for (const { claim, proof } of rows) {
+      const proofs = [...proof.matchAll(proofPattern)];
+      t.not(proofs.length, 0, `no test for "${claim}"`);
+      for (const { groups: { file: shower = '', title = '' } = {} } of proofs) {
+        const source = await readFile(join(root, shower), 'utf8');
+        t.true(source.includes(title), `${shower} has no test "${title}", which is to show "${claim}"`);
+      }
     }
-  }
-});
+  });
+}
 
 test('README: each promise names tests that exist', async (t) => {
   const rows = rowsBelow(await readFile(join(root, 'README.md'), 'utf8'), 'proved in');

@@ -11,7 +11,12 @@ const topLevel = [...names(pluginKeys()), ...names(serviceKeys())];
 const all = new Set([...topLevel, ...names(vmKeys())]);
 
 /** Where other names that look like keys come from: the channel's fields, and what health and status tell. */
-const otherSources = ['native/channel/contract.ts', 'plugin/ports/driver.ts', 'esx-service/service/status.ts'];
+const otherSources = [
+  'native/channel/contract.ts',
+  'plugin/core/docker-volume.ts',
+  'plugin/ports/driver.ts',
+  'esx-service/service/status.ts',
+];
 /** Names that VMware and Docker gave. */
 const foreign = ['streamOptimized', 'monolithicFlat', 'propagatedMount'];
 

@@ -19,6 +19,8 @@ const sockets: Readonly<Record<DaemonName, string>> = {
   'vmdk-plugin': 'docker/plugins/vmdk.sock',
   vmdkopsd: 'docker-volume-vmdk/admin.sock',
 };
+/** Which this dockerd says of itself: it may touch nothing of the machine's network. */
+const networkWarning = /^WARNING: IPv4 forwarding is disabled.*\n/gm;
 const readyTimeoutMs = 20_000;
 
 /** `$1` is a folder of ours; what is mounted over it keeps what the loop devices stand on in real folders. */
@@ -36,12 +38,13 @@ done
 `;
 const emptiedScript =
   'rm -rf /srv/* /etc/docker-volume-vmdk /var/lib/docker-volume-vmdk/* && mkdir -p /etc/docker-volume-vmdk';
-/** What the product leaves attached when it is ended in the middle: on the file system that is this machine's alone. */
+/** What the product leaves when it is ended in the middle. A device is known by the file behind it: paths tell nothing. */
 const detachedScript = `
-own=$(mountpoint --fs-devno /srv)
-losetup --noheadings --output NAME,BACK-MAJ:MIN | while read -r device number; do
-  if [ "$number" = "$own" ]; then losetup --detach "$device"; fi
-done
+grep -o ' /mnt/vmdk/[^ ]*' /proc/mounts | xargs --no-run-if-empty umount
+find /srv /var/lib/docker-volume-vmdk -name '*-flat.vmdk' -exec stat --format '%Hd:%Ld %i' '{}' + |
+  while read -r device inode; do
+    losetup --noheadings --output NAME,BACK-MAJ:MIN,BACK-INO | awk -v d="$device" -v i="$inode" '$2 == d && $3 == i { print $1 }'
+  done | xargs --no-run-if-empty losetup --detach
 `;
 
 export class Machine implements AsyncDisposable {
@@ -90,7 +93,9 @@ export class Machine implements AsyncDisposable {
     if (!name || /--(?:help|version)/.test(command)) {
       const script = `cd "$1" && { ${command}\n} 2>&1`;
       const folder = command.startsWith('npm ') ? projectFolder : await this.#home();
-      return await this.#docker.inside(['sh', '-c', script, 'sh', folder], { env: this.#environment() });
+      const env = this.#environment();
+      const ran = await this.#docker.inside(['sh', '-c', script, 'sh', folder], { env });
+      return { ...ran, stdout: ran.stdout.replaceAll(networkWarning, '') };
     }
     await this.#start(name, command);
     return { code: 0, stdout: '', stderr: '' };
@@ -108,6 +113,8 @@ export class Machine implements AsyncDisposable {
   }
 
   async #start(name: DaemonName, command: string): Promise<void> {
+    // Whoever separates the two begins anew: the embedded plugin's volumes are not the service's.
+    if (name === 'vmdkopsd') await this.#removeAll();
     await this.#stop(...(name === 'vmdkopsd' ? daemonNames : [name]));
     const socket = join(this.#docker.runFolder, sockets[name]);
     await mkdir(dirname(socket), { recursive: true });

@@ -1,0 +1,47 @@
+/** Lists in the documents that the source has, too: neither may have more than the other. */
+import test from 'ava';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { optionTable } from '../../common/volume-options.ts';
+import { documentFiles, projectFolder, readDocument } from './documents.ts';
+
+test('docs/options.md: each option has the values and the default that the product has, and there is no other', async (t) => {
+  const rows = (await readDocument('docs/options.md')).matchAll(
+    /^\| `(?<name>[\w-]+)` \| (?<allowed>.+) \| (?<preset>.+) \|$/gm,
+  );
+  const told = Array.from(rows, ({ groups: { name = '', allowed = '', preset = '' } = {} }) => [
+    name,
+    { default: preset.replaceAll('`', ''), allowed },
+  ]);
+  t.deepEqual(Object.fromEntries(told), { ...optionTable });
+});
+
+test('README.md: each option is in its table, with its default', async (t) => {
+  const readme = await readDocument('README.md');
+  for (const [name, { default: preset }] of Object.entries(optionTable)) {
+    const row =
+      readme.split('\n').find((line) => line.startsWith('| `') && line.split('|')[1]?.includes(`\`${name}\``)) ?? '';
+    t.not(row, '', `no row for ${name}`);
+    t.true(preset === 'none' || row.includes(`\`${preset}\``), `${name} has another default than ${preset}`);
+  }
+});
+
+test('docs/operations.md: each metric is in its table, and there is no other', async (t) => {
+  const source = await readFile(join(projectFolder, 'plugin/doors/plugin-metrics.ts'), 'utf8');
+  const names = (text: string, quote: string): readonly string[] =>
+    [
+      ...new Set(
+        Array.from(text.matchAll(new RegExp(`${quote}((?:vmdk|process)_\\w+)${quote}`, 'g')), ([, name = '']) => name),
+      ),
+    ].sort();
+  t.deepEqual(names(await readDocument('docs/operations.md'), '`'), names(source, "'"));
+});
+
+test('documents: each npm script that they name exists', async (t) => {
+  const { scripts } = JSON.parse(await readFile(join(projectFolder, 'package.json'), 'utf8')) as { scripts: object };
+  for (const file of [...(await documentFiles()), 'CONTRIBUTING.md']) {
+    for (const [, name = ''] of (await readDocument(file)).matchAll(/npm run ([\w:]+)/g)) {
+      t.true(name in scripts, `${file}: npm run ${name}`);
+    }
+  }
+});
