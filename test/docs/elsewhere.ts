@@ -20,6 +20,18 @@ export const elsewhere: readonly Elsewhere[] = [
     why: 'the test run began with it',
   },
   {
+    file: 'docs/install.md',
+    begins: 'git clone REPOSITORY',
+    shownBy: ['scripts/setup.sh'],
+    why: 'the test run began with it',
+  },
+  {
+    file: 'docs/install.md',
+    begins: 'npm run build',
+    shownBy: ['scripts/run-tests.ts', 'buildCheck'],
+    why: 'the test run began with it; again, it would replace what other tests are running',
+  },
+  {
     file: 'docs/qemu.md',
     begins: 'qm set 100 --args',
     shownBy: ['test/docs/qemu-arguments.test.ts'],
