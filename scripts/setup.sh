@@ -52,6 +52,7 @@ command_from mount mount
 command_from ip iproute2
 command_from flock util-linux
 command_from curl curl
+command_from mandoc mandoc
 command_from fincore util-linux-extra
 command_from nsenter util-linux
 command_from setpriv util-linux
