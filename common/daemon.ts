@@ -2,6 +2,8 @@
  * The life of a daemon: starts what it is given, stops it in order on SIGTERM or SIGINT, and ends the process. A start
  * that fails ends with one line on standard error and the exit code 1; a stop that takes too long ends with 1 as well.
  * Whoever supervises it is told: that it is ready once it has started and not before, that it stops, and why it failed.
+ * A managed plugin whose start failed waits to be stopped before it ends: dockerd would start it again at once, and
+ * again, and could not tidy up after it.
  */
 import process from 'node:process';
 import { abortable, deadline } from './deadline.ts';
@@ -23,6 +25,11 @@ export interface DaemonStart {
   readonly status: (sentence: string) => void;
 }
 
+export interface DaemonOptions {
+  /** Whether dockerd starts and stops it, as one of its plugins. */
+  readonly isManagedPlugin?: boolean;
+}
+
 /** Service managers kill ten seconds after they asked. */
 const stopLimitMs = 10_000;
 
@@ -30,6 +37,7 @@ export async function runDaemon(
   name: string,
   supervisor: Supervisor,
   start: (given: DaemonStart) => Promise<{ close(): Promise<void> }>,
+  { isManagedPlugin = false }: DaemonOptions = {},
 ): Promise<void> {
   const stop = new AbortController();
   const { promise: asked, resolve } = Promise.withResolvers<undefined>();
@@ -44,7 +52,7 @@ export async function runDaemon(
   try {
     const running = await start({
       signal: stop.signal,
-      createLogger: (level) => (logger = createLogger(level, { daemon: name })),
+      createLogger: (level) => (logger = createLogger(level, { daemon: name }, isManagedPlugin)),
       status: (sentence) => supervisor.status(sentence),
     });
     if (!stop.signal.aborted) supervisor.ready();
@@ -62,7 +70,18 @@ export async function runDaemon(
       supervisor.status(fault.message);
     }
     process.exitCode = wasStopped ? 0 : 1;
+    if (isManagedPlugin) await stopped(stop.signal);
   }
   // Whatever still holds the event loop is known: the log's stream at most.
   process.exit();
+}
+
+/** A wait alone would not keep the process: nothing that could end it is under way. */
+async function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  signal.addEventListener('abort', () => resolve(undefined));
+  const keptAlive = setInterval(() => undefined, stopLimitMs);
+  await promise;
+  clearInterval(keptAlive);
 }

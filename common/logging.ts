@@ -1,6 +1,7 @@
 /**
  * Logs: one JSON line per event on standard error, with a fixed message and fields. A logger is handed down, never
- * imported as a global; only faults of class *bug* carry a stack.
+ * imported as a global; only faults of class *bug* carry a stack. Where a supervisor takes all of standard error for
+ * errors, what is none goes to standard output.
  */
 import winston from 'winston';
 import { type Fault, faultOf } from './fault.ts';
@@ -18,12 +19,13 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
-export function createLogger(level: LogLevel, fields: LogFields = {}): Logger {
+/** @param isSplit whether only warnings and errors go to standard error */
+export function createLogger(level: LogLevel, fields: LogFields = {}, isSplit = false): Logger {
   const { combine, timestamp, json } = winston.format;
   const root = winston.createLogger({
     level,
     format: combine(timestamp(), json()),
-    transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
+    transports: [new winston.transports.Console({ stderrLevels: isSplit ? ['error', 'warn'] : [...logLevels] })],
   });
   return leveled(root, level, fields);
 }

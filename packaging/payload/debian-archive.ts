@@ -16,7 +16,12 @@ export interface Archive {
   readonly architecture: Architecture;
   /** `trixie` and the like; this system's when left out. */
   readonly release?: string;
+  /** And the libraries that they depend on. */
+  readonly withLibraries?: boolean;
 }
+
+/** What an unpacked folder holds, a line each: "e2fsprogs_1.47.0-2+b2_amd64.deb". */
+const listOfPackages = 'packages.txt';
 
 /** The folder that these packages were unpacked in, one over the other; without what they depend on. */
 export async function unpackedPackages(archive: Archive, name: string, packages: readonly string[]): Promise<string> {
@@ -29,14 +34,26 @@ export async function unpackedPackages(archive: Archive, name: string, packages:
     await mustRun(['apt-get', ...apt, '-q', 'update'], { timeoutMs: downloadMs });
     const downloads = join(state, 'downloads');
     await mkdir(downloads);
-    await mustRun(['env', '--chdir', downloads, 'apt-get', ...apt, '-q', 'download', ...packages], {
+    const names = archive.withLibraries ? await librariesOf(apt, packages) : packages;
+    await mustRun(['env', '--chdir', downloads, 'apt-get', ...apt, '-q', 'download', ...names], {
       timeoutMs: downloadMs,
     });
-    for (const file of (await readdir(downloads)).toSorted()) {
-      await mustRun(['dpkg-deb', '--extract', join(downloads, file), fresh]);
-    }
+    const files = (await readdir(downloads)).toSorted();
+    for (const file of files) await mustRun(['dpkg-deb', '--extract', join(downloads, file), fresh]);
+    await writeFile(join(fresh, listOfPackages), files.map((file) => `${file}\n`).join(''));
     await rm(state, { recursive: true });
   });
+}
+
+/** These, and every library that one of them depends on. */
+async function librariesOf(apt: readonly string[], packages: readonly string[]): Promise<readonly string[]> {
+  const leftOut = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
+    (kind) => `--no-${kind}`,
+  );
+  const text = await mustRun(['apt-cache', ...apt, 'depends', '--recurse', ...leftOut, ...packages]);
+  const names = text.split('\n').filter((line) => /^[a-z0-9]/.test(line));
+  const isLibrary = (name: string): boolean => /^z?lib/.test(name) && !/python|perl|debconf/.test(name);
+  return [...new Set([...packages, ...names.filter(isLibrary)])].toSorted();
 }
 
 async function releaseOfSystem(): Promise<string> {

@@ -79,7 +79,7 @@ async function buildLibvmci(architecture: Architecture, path: string): Promise<v
 /** The one library that the C library of cross-compilers does not bring. */
 async function foreignFlags(architecture: Architecture): Promise<string> {
   const folder = await unpackedPackages({ architecture }, 'blkid', ['libblkid-dev', 'libblkid1']);
-  const libraries = ['usr/lib', 'lib'].map((name) => `-L${join(folder, name, 'aarch64-linux-gnu')}`);
+  const libraries = ['usr/lib', 'lib'].map((name) => `-L${join(folder, name, architectures[architecture].triplet)}`);
   return [`-idirafter ${join(folder, 'usr/include')}`, ...libraries].join(' ');
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, lstat, lutimes, readdir, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 /** Everything in it, the folder itself included, gets this date, and the plain permissions that its kind has. */
 export async function settleTree(folder: string, date: number): Promise<void> {
@@ -32,7 +32,18 @@ export async function hashOfTree(folder: string): Promise<string> {
   return hash.digest('hex');
 }
 
+/** The bytes of all files in it. */
+export async function sizeOfTree(folder: string): Promise<number> {
+  const sizes = (await pathsBelow(folder)).map(async (name) => {
+    const found = await lstat(join(folder, name));
+    return found.isFile() ? found.size : 0;
+  });
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
 /** Relative to it; a folder before what is in it. */
 async function pathsBelow(folder: string): Promise<readonly string[]> {
-  return (await readdir(folder, { recursive: true })).toSorted();
+  // Without the types it would go where links to folders lead.
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.map(({ parentPath, name }) => relative(folder, join(parentPath, name))).toSorted();
 }
