@@ -10,7 +10,7 @@ import test, { type ExecutionContext } from 'ava';
 import { deadline, pause } from '../../common/deadline.ts';
 import { loopsBelow } from './harness/loops.ts';
 import { PrivateDocker } from './harness/private-docker.ts';
-import { create, hold, inspect, sh, untilRunning } from './support.ts';
+import { create, hold, inspect, mountedPath, sh, untilRunning } from './support.ts';
 
 /** Short, so that the sweeper can be seen at work. */
 const sweep = { more: ['--sweep-grace-ms', '1000'] };
@@ -97,7 +97,7 @@ test('anomalies: after a live restore, cp and stop: the Unmount that never comes
 test('anomalies: an Unmount that fails is reported, leaves the disk attached, and is made up for', async (t) => {
   const docker = await start(t, false);
   const id = await hold(docker, 'db');
-  const { Mountpoint: path } = await inspect(docker, 'db');
+  const path = await mountedPath(docker, 'db');
   const user = docker.inside(['sh', '-c', `cd ${path} && echo in && sleep 4`]);
   const mounts = async (): Promise<boolean> => (await docker.mounts()).some((line) => line.includes(` ${path} `));
   await docker.mustDocker(['stop', '--time', '0', id]);
@@ -114,7 +114,7 @@ test('anomalies: an Unmount that fails is reported, leaves the disk attached, an
 test('anomalies: the plugin is down while its container stops; the same ID mounted again counts once', async (t) => {
   const docker = await start(t, false);
   const id = await hold(docker, 'db');
-  await docker.killPlugin();
+  await docker.takePluginAway();
   await docker.mustDocker(['stop', '--time', '0', id], { timeoutMs: 60_000 });
   await docker.startPlugin(sweep);
   await docker.mustDocker(['start', id]);

@@ -29,7 +29,7 @@ test('restarts: the plugin is killed and started under a running container, whos
 test('restarts: an orderly stop of the plugin leaves its mounts, and removes its socket', async (t) => {
   await using docker = await start({ liveRestore: false });
   const id = await hold(docker, 'db');
-  await docker.plugin.stop();
+  await docker.stopPlugin();
   await t.throwsAsync(stat(docker.pluginSocket), { code: 'ENOENT' });
   await docker.mustDocker(['exec', id, 'sh', '-c', 'echo while > /data/while']);
   await docker.startPlugin();

@@ -82,3 +82,11 @@ export function diskPath(docker: PrivateDocker, volume: string, ending = '.vmdk'
 export function mountLine(docker: PrivateDocker, volume: string): Promise<string> {
   return sh(docker, volume, 'grep " /data " /proc/self/mountinfo');
 }
+
+/** Where the host has the volume mounted; what a managed plugin tells of that is a path of its own. */
+export async function mountedPath(docker: PrivateDocker, volume: string): Promise<string> {
+  const points = (await docker.mounts()).map((line) => line.split(' ')[4] ?? '');
+  const found = points.findLast((point) => point.endsWith(`/local/${volume}`));
+  if (found === undefined) throw new Error(`${volume} is mounted nowhere`);
+  return found;
+}

@@ -9,7 +9,8 @@ import process from 'node:process';
 import type { CommandResult } from '../docker/harness/command.ts';
 import type { Daemon } from '../docker/harness/daemon.ts';
 import { images } from '../docker/harness/images.ts';
-import { accepts, PrivateDocker } from '../docker/harness/private-docker.ts';
+import { accepts } from '../docker/harness/answering.ts';
+import { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { projectFolder } from './documents.ts';
 
 const daemonNames = ['vmdk-plugin', 'vmdkopsd'] as const;

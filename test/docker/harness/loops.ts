@@ -1,14 +1,48 @@
 /** Loop devices by the files behind them, and mounts by where they are: for cleaning up after programs that were killed. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as z from 'zod';
 import { mustRun } from './command.ts';
 
-/** The devices ("/dev/loop3") whose backing file is, or was, below this folder. */
+const listSchema = z.object({
+  loopdevices: z.array(
+    z.object({
+      name: z.string(),
+      'back-ino': z.number(),
+      'back-maj:min': z.string(),
+      'back-file': z.string().nullable(),
+    }),
+  ),
+});
+
+/**
+ * The devices ("/dev/loop3") whose backing file is, or was, below this folder. By the file's number too: its name is no
+ * more than an end of it once the mount namespace has gone in which the device was attached.
+ */
 export async function loopsBelow(folder: string): Promise<readonly string[]> {
-  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'));
-  const backing = await Promise.all(
-    names.map((name) => readFile(`/sys/block/${name}/loop/backing_file`, 'utf8').catch(() => '')),
-  );
-  return names.filter((_, index) => backing[index]?.startsWith(`${folder}/`)).map((name) => `/dev/${name}`);
+  const columns = 'NAME,BACK-INO,BACK-MAJ:MIN,BACK-FILE';
+  const text = await mustRun(['losetup', '--list', '--json', '--output', columns]);
+  const { loopdevices } = listSchema.parse(text.trim() === '' ? { loopdevices: [] } : JSON.parse(text));
+  const files = loopdevices.length === 0 ? new Set() : await filesBelow(folder);
+  return loopdevices
+    .filter((loop) => {
+      const isNamed = loop['back-file']?.startsWith(`${folder}/`) === true;
+      return isNamed || files.has(`${loop['back-maj:min'].trim()} ${loop['back-ino']}`);
+    })
+    .map(({ name }) => name)
+    .toSorted();
+}
+
+async function filesBelow(folder: string): Promise<ReadonlySet<string>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const numbers = entries
+    .filter((entry) => entry.isFile())
+    .map(async ({ parentPath, name }) => {
+      const { dev, ino } = await stat(join(parentPath, name));
+      return `${(dev >> 8) & 0xfff}:${dev & 0xff} ${ino}`;
+    });
+  const found = await Promise.allSettled(numbers);
+  return new Set(found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])));
 }
 
 /** For what a killed program left: nothing may be mounted from them any more. */

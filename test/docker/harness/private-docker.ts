@@ -2,18 +2,22 @@
  * A dockerd of our own, in a mount namespace of its own, with all of its files in one temporary folder, and our plugin
  * beside it. Invariant: it shares nothing with a dockerd of the system, and after `stop` nothing of it is left: no
  * process, mount, loop device, control group or file.
+ *
+ * TEST_PLUGIN_FORM=managed has dockerd run the plugin, and TEST_DOCKER_RELEASE=trixie takes the dockerd of that release of
+ * Debian: the same tests in another form and on another generation.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
+import { accepts, answersPing } from './answering.ts';
 import { type Command, type CommandOptions, type CommandResult, mustRun, runCommand } from './command.ts';
 import { removeControlGroups } from './control-groups.ts';
 import { Daemon } from './daemon.ts';
 import { importImages } from './images.ts';
+import { dockerOfRelease } from './docker-releases.ts';
 import { detachLoopsBelow } from './loops.ts';
+import { ManagedPlugin } from './managed-plugin.ts';
 import { MountNamespace } from './namespace.ts';
 import { untilEnded } from './processes.ts';
 
@@ -29,6 +33,8 @@ export interface PrivateDockerOptions {
   readonly args?: readonly string[];
   /** Leave out the two images, which take most of a second. */
   readonly withoutImages?: boolean;
+  /** The plugin is run by dockerd, as one of its own. */
+  readonly isManaged?: boolean;
 }
 
 export interface PluginOptions {
@@ -50,11 +56,12 @@ export class PrivateDocker implements AsyncDisposable {
   readonly stateFolder: string;
   readonly datastore: string;
   readonly adminSocket: string;
-  readonly pluginSocket: string;
+  readonly #legacySocket: string;
   readonly #options: PrivateDockerOptions;
   readonly #namespace: MountNamespace;
   #dockerd: Daemon | undefined;
   #plugin: Daemon | undefined;
+  #managed: ManagedPlugin | undefined;
   #stopped: Promise<void> | undefined;
 
   private constructor(folder: string, namespace: MountNamespace, options: PrivateDockerOptions) {
@@ -63,13 +70,14 @@ export class PrivateDocker implements AsyncDisposable {
     this.mountRoot = join(folder, 'mnt');
     this.stateFolder = join(folder, 'state');
     this.datastore = join(folder, 'datastore');
-    this.adminSocket = join(folder, 'admin.sock');
-    this.pluginSocket = join(this.runFolder, 'docker/plugins/vmdk.sock');
+    this.adminSocket = join(this.stateFolder, 'admin.sock');
+    this.#legacySocket = join(this.runFolder, 'docker/plugins/vmdk.sock');
     this.#namespace = namespace;
     this.#options = options;
   }
 
-  static async start(options: PrivateDockerOptions = {}): Promise<PrivateDocker> {
+  static async start(asked: PrivateDockerOptions = {}): Promise<PrivateDocker> {
+    const options = { ...(await surroundings()), ...asked };
     const folder = await mkdtemp(join(tmpdir(), 'vmdk-docker-'));
     let docker: PrivateDocker | undefined;
     try {
@@ -105,6 +113,25 @@ export class PrivateDocker implements AsyncDisposable {
     return this.#dockerd;
   }
 
+  get isManaged(): boolean {
+    return this.#options.isManaged === true;
+  }
+
+  /** As dockerd shows it. */
+  get driverName(): string {
+    return this.isManaged ? 'vmdk:latest' : 'vmdk';
+  }
+
+  get pluginSocket(): string {
+    return this.#managed?.socket ?? this.#legacySocket;
+  }
+
+  get managed(): ManagedPlugin {
+    if (!this.#managed) throw new Error('the managed plugin was not created');
+    return this.#managed;
+  }
+
+  /** In its legacy form. */
   get plugin(): Daemon {
     if (!this.#plugin) throw new Error('the plugin is not started');
     return this.#plugin;
@@ -153,7 +180,20 @@ export class PrivateDocker implements AsyncDisposable {
   }
 
   /** Starts our plugin inside, where dockerd looks for it, and waits until its socket accepts. */
-  async startPlugin(options: PluginOptions = {}): Promise<Daemon> {
+  async startPlugin(options: PluginOptions = {}): Promise<void> {
+    if (this.isManaged) await this.#startManaged(options);
+    else await this.#startLegacy(options);
+  }
+
+  async #startManaged({ more = [], args, env }: PluginOptions): Promise<void> {
+    if (args ?? env) throw new Error('the managed plugin takes no such options');
+    // With a killed dockerd nobody would start it; the next one does.
+    if (this.#managed && !this.dockerd.isRunning) return;
+    this.#managed ??= await ManagedPlugin.create(this);
+    await this.#managed.start(more);
+  }
+
+  async #startLegacy(options: PluginOptions): Promise<void> {
     if (this.#plugin?.isRunning) throw new Error('the plugin runs already');
     const places = [
       ['--socket', '/run/docker/plugins/vmdk.sock'],
@@ -173,16 +213,24 @@ export class PrivateDocker implements AsyncDisposable {
       logFile: join(this.folder, 'plugin.log'),
     });
     await this.#plugin.waitUntil(() => accepts(this.pluginSocket), options.timeoutMs ?? 10_000);
-    return this.#plugin;
   }
 
-  async restartPlugin(options: PluginOptions = {}): Promise<Daemon> {
-    await this.plugin.stop();
-    return this.startPlugin(options);
+  /** In order; what comes next is a start. */
+  async stopPlugin(): Promise<void> {
+    if (this.isManaged) await this.managed.disable();
+    else await this.plugin.stop();
   }
 
+  /** A managed one is started again by dockerd at once, as long as that lives. */
   async killPlugin(): Promise<void> {
-    await this.plugin.kill9();
+    if (this.isManaged) await this.managed.kill();
+    else await this.plugin.kill9();
+  }
+
+  /** As killed, and it stays away until it is started. */
+  async takePluginAway(): Promise<void> {
+    if (this.isManaged) await this.managed.disable();
+    else await this.plugin.kill9();
   }
 
   /** The mount table inside, a line of mountinfo each. */
@@ -245,26 +293,11 @@ function runFolderOf(folder: string): string {
   return join(folder, 'run');
 }
 
-/** Whether somebody listens there. */
-export function accepts(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
-
-function answersPing(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const asked = request({ socketPath, path: '/_ping', timeout: 1000 }, (reply) => {
-      reply.resume();
-      resolve(reply.statusCode === 200);
-    });
-    asked.once('timeout', () => asked.destroy());
-    asked.once('error', () => resolve(false));
-    asked.end();
-  });
+/** What the whole run is asked to be tested with. */
+async function surroundings(): Promise<PrivateDockerOptions> {
+  const release = process.env['TEST_DOCKER_RELEASE'];
+  return {
+    isManaged: process.env['TEST_PLUGIN_FORM'] === 'managed',
+    ...(release === undefined ? {} : { binFolder: await dockerOfRelease(release) }),
+  };
 }
