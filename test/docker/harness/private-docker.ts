@@ -15,11 +15,11 @@ import { type Command, type CommandOptions, type CommandResult, mustRun, runComm
 import { removeControlGroups } from './control-groups.ts';
 import { Daemon } from './daemon.ts';
 import { importImages } from './images.ts';
-import { dockerOfRelease } from './docker-releases.ts';
 import { detachLoopsBelow } from './loops.ts';
 import { ManagedPlugin } from './managed-plugin.ts';
 import { MountNamespace } from './namespace.ts';
 import { untilEnded } from './processes.ts';
+import { surroundings } from './surroundings.ts';
 
 const root = dirname(dirname(dirname(import.meta.dirname)));
 const startTimeoutMs = 40_000;
@@ -291,13 +291,4 @@ export class PrivateDocker implements AsyncDisposable {
 
 function runFolderOf(folder: string): string {
   return join(folder, 'run');
-}
-
-/** What the whole run is asked to be tested with. */
-async function surroundings(): Promise<PrivateDockerOptions> {
-  const release = process.env['TEST_DOCKER_RELEASE'];
-  return {
-    isManaged: process.env['TEST_PLUGIN_FORM'] === 'managed',
-    ...(release === undefined ? {} : { binFolder: await dockerOfRelease(release) }),
-  };
 }
