@@ -19,22 +19,18 @@ import { detachLoopsBelow } from './loops.ts';
 import { ManagedPlugin } from './managed-plugin.ts';
 import { MountNamespace } from './namespace.ts';
 import { untilEnded } from './processes.ts';
-import { surroundings } from './surroundings.ts';
+import { type Surroundings, surroundings } from './surroundings.ts';
 
 const root = dirname(dirname(dirname(import.meta.dirname)));
 const startTimeoutMs = 40_000;
 
-export interface PrivateDockerOptions {
+export interface PrivateDockerOptions extends Surroundings {
   /** Containers survive the end of dockerd. */
   readonly liveRestore?: boolean;
-  /** A folder with another generation's dockerd, containerd and runc. */
-  readonly binFolder?: string;
   /** More arguments for dockerd. */
   readonly args?: readonly string[];
   /** Leave out the two images, which take most of a second. */
   readonly withoutImages?: boolean;
-  /** The plugin is run by dockerd, as one of its own. */
-  readonly isManaged?: boolean;
 }
 
 export interface PluginOptions {
