@@ -20,7 +20,11 @@ export function ticksNow(): number {
 
 /** @throws Error ENOENT or ESRCH when there is no such process */
 export async function startTicks(pid: number | string): Promise<number> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return startTicksIn(await readFile(`/proc/${pid}/stat`, 'utf8'));
+}
+
+/** @param text the process's `stat` of proc(5) */
+export function startTicksIn(text: string): number {
   // The name may hold anything, parentheses and spaces too.
   return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[startField]);
 }

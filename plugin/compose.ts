@@ -16,6 +16,7 @@ import { dialer } from '../native/channel/transports.ts';
 import { socketOwner } from '../native/file-lock.ts';
 import { BlockDevices } from './adapters/devices.ts';
 import { DockerContainers } from './adapters/docker-containers.ts';
+import { DockerdStarts } from './adapters/dockerd-starts.ts';
 import { KernelFileSystems } from './adapters/file-systems.ts';
 import { ProcessMountTables } from './adapters/holders.ts';
 import { FolderMountPoints } from './adapters/mount-points.ts';
@@ -69,6 +70,7 @@ export async function startPlugin(
   logger: Logger,
   signal: AbortSignal,
   tell: (sentence: string) => void,
+  { isManagedPlugin = false }: { readonly isManagedPlugin?: boolean } = {},
 ): Promise<RunningPlugin> {
   await using opened = new AsyncDisposableStack();
   const referenceLog = await FileReferenceLog.open({ folder: config.stateDir, logger });
@@ -77,7 +79,8 @@ export async function startPlugin(
   });
   const devices = opened.use(BlockDevices.open({ logger }));
   const news = new StatusNews({ address, tell });
-  const wired = wire(config, address, logger, { referenceLog, devices, bootId: await bootId(), news });
+  const boot = await bootId();
+  const wired = wire(config, address, logger, { referenceLog, devices, bootId: boot, news });
   const { client, driver, keeper, sweeper, transitions } = wired;
   opened.defer(() => keeper.settled());
   opened.use(client);
@@ -91,7 +94,12 @@ export async function startPlugin(
     commandCounts: () => sentCommands(client),
     scope: config.embedded ? 'local' : 'global',
   });
-  opened.use(await HttpServer.open(app, { path: config.socket, logger, closeLimitMs }));
+  const onStart = driver.activated.bind(driver);
+  const dockerd = isManagedPlugin
+    ? new DockerdStarts({ folder: config.stateDir, bootId: boot, logger, onStart })
+    : undefined;
+  const onConnection = dockerd?.connected.bind(dockerd);
+  opened.use(await HttpServer.open(app, { path: config.socket, logger, closeLimitMs, onConnection }));
   news.serving(config.socket);
   logger.info('plugin ready', { socket: config.socket, service: address, version });
   const stack = opened.move();

@@ -27,7 +27,7 @@ async function start({ signal, createLogger, status }: DaemonStart): Promise<{ c
     opened.defer(() => service.close());
     ({ address } = service);
   }
-  const plugin = await startPlugin(config, address, logger, signal, status);
+  const plugin = await startPlugin(config, address, logger, signal, status, { isManagedPlugin });
   opened.defer(() => plugin.close());
   const stack = opened.move();
   return { close: () => stack.disposeAsync() };

@@ -1,4 +1,4 @@
-/* Sending whole records, and the clocks. Invariant: none of them ever goes back. */
+/* Sending whole records, who is at the other end, and the clocks. Invariant: none of those ever goes back. */
 #include "stream.h"
 
 #include <errno.h>
@@ -15,6 +15,14 @@ int vmci_send_all(int descriptor, const void *bytes, size_t length)
         length -= (size_t)sent;
     }
     return 0;
+}
+
+int64_t vmci_peer_process(uint32_t descriptor)
+{
+    struct ucred peer = {0};
+    socklen_t length = sizeof peer;
+    if (getsockopt((int)descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return -errno;
+    return peer.pid;
 }
 
 static int64_t now_ms(clockid_t clock)

@@ -61,6 +61,9 @@ VMCI_API int64_t vmci_uevent_open(void);
 /* Milliseconds since boot, sleep included: the clock by which the kernel tells when a process started. */
 VMCI_API int64_t vmci_boot_ms(void);
 
+/* Who made the connection: the process ID of the other end of this Unix socket, 0 where it cannot be seen from here. */
+VMCI_API int64_t vmci_peer_process(uint32_t descriptor);
+
 /*
  * The last bytes of the returned descriptor, behind the program's output. `status` is its exit code; or
  * VMCI_CHILD_SIGNALLED and the number of the signal that ended it; or -errno when it could not be started or watched.

@@ -15,6 +15,8 @@ export interface HttpServerOptions {
   readonly logger: Logger;
   /** For how long `close` lets requests in flight go on. */
   readonly closeLimitMs: number;
+  /** Of each connection, before anything is read from it. */
+  readonly onConnection?: ((connection: Socket) => void) | undefined;
 }
 
 /** dockerd keeps idle connections for reuse; to close one costs it a retry if it happens at the wrong moment. */
@@ -55,6 +57,7 @@ export class HttpServer implements AsyncDisposable {
       // Every request in flight listens for the end of its connection, and a pipeline may hold many.
       connection.setMaxListeners(0);
       connections.add(connection);
+      options.onConnection?.(connection);
       connection.once('close', () => connections.delete(connection));
     });
     const socket = await listenOnSocket(server, options.path, { mode: 0o600, ownerOf: socketOwner });

@@ -1,5 +1,6 @@
 import type { LockState } from '../../common/keyed-lock.ts';
 import type { DockerVolume } from '../core/docker-volume.ts';
+import type { ProcessTime } from './holders.ts';
 
 /** What the doors (Docker's HTTP protocol, health) may ask of the plugin. */
 export interface VolumeDriver {
@@ -15,8 +16,11 @@ export interface VolumeDriver {
   /** Never waits. The serialised answer, made once for each state of the view. */
   list(): string;
   health(): Health;
-  /** dockerd made its handshake, so it has just started: it may owe Unmounts, and may repeat Mounts. */
-  activated(): void;
+  /**
+   * dockerd was started: it may owe Unmounts, and may repeat Mounts.
+   * @param at by default now, which is when it makes its handshake
+   */
+  activated(at?: ProcessTime): void;
 }
 
 export interface Health {

@@ -22,9 +22,9 @@ export class Usage {
     this.#parts = parts;
   }
 
-  /** dockerd has just started: no container of its own making was started yet. */
-  noteDockerStart(): void {
-    this.#dockerStart = this.#parts.holders.now();
+  /** When dockerd was started: no container of its own making was started before. */
+  noteDockerStart(at: ProcessTime = this.#parts.holders.now()): void {
+    this.#dockerStart = at;
   }
 
   /**

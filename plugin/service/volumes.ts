@@ -12,6 +12,7 @@ import { parseVolumeOptions, type VolumeOptions } from '../../common/volume-opti
 import { type DockerVolume, dockerVolume } from '../core/docker-volume.ts';
 import { mountPathOf } from '../core/mount-path.ts';
 import { allOf, countOf, isCurrent, replacesCarried } from '../core/references.ts';
+import type { ProcessTime } from '../ports/holders.ts';
 import type { VolumeDriver } from '../ports/driver.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
 import type { Host } from '../ports/host.ts';
@@ -161,8 +162,8 @@ export class Volumes implements VolumeOperations {
   }
 
   /** dockerd tells its own (re)start by the handshake: it may forget Unmounts that it owes, or repeat Mounts. */
-  activated(): void {
-    this.#parts.usage.noteDockerStart();
+  activated(at?: ProcessTime): void {
+    this.#parts.usage.noteDockerStart(at);
     this.#parts.held.carryOver();
   }
 
