@@ -2,8 +2,9 @@
  * File systems of this Linux guest. Invariants: a disk that bears any signature is never formatted; when a call has
  * ended, no tool that it started still runs. Left to callers: one call at a time for each disk.
  */
-import { open } from 'node:fs/promises';
-import { Fault } from '../../common/fault.ts';
+import { open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { errnoOf, Fault } from '../../common/fault.ts';
 import { sectorBytes } from '../../common/sizes.ts';
 import { type Fstype, fstypes, type RootAttributes } from '../../common/volume-options.ts';
 import { isHeld } from '../../native/exclusive.ts';
@@ -83,6 +84,17 @@ export class KernelFileSystems implements FileSystems {
 
   unmount(target: string): Promise<void> {
     return unmountPatiently(target);
+  }
+
+  /** What is mounted is another file system than the folder that it is mounted in. */
+  async isMountPoint(path: string): Promise<boolean> {
+    try {
+      const [place, parent] = await Promise.all([stat(path), stat(dirname(path))]);
+      return place.dev !== parent.dev;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw error;
+    }
   }
 
   async isHeld(devicePath: string): Promise<boolean> {

@@ -16,6 +16,8 @@ export interface FileSystems {
   mount(request: MountRequest): Promise<void>;
   /** Rejects with Fault VolumeInUse when something still uses the mount. */
   unmount(target: string): Promise<void>;
+  /** Whether anything is mounted exactly there, as this process sees it. */
+  isMountPoint(path: string): Promise<boolean>;
   /** Whether some mount, in whatever namespace, still holds the device; one that is gone is held by nobody. */
   isHeld(devicePath: string): Promise<boolean>;
   /**

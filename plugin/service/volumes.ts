@@ -187,13 +187,17 @@ export class Volumes implements VolumeOperations {
   }
 
   async #broughtUp(name: FullName, signal: AbortSignal): Promise<{ readonly disk: HeldDisk; readonly path: string }> {
-    const { held, mounter, mountRoot, view } = this.#parts;
+    const { fileSystems, held, logger, mounter, mountRoot, view } = this.#parts;
     const known = held.get(name);
     const lost = known && lostDiskOf(known, view);
     if (known && lost !== undefined && countOf(known.references) > 0)
       throw new Fault('DamagedVolume', `${lost}; then start it again`);
     if (known && (lost !== undefined || known.disk.isStuck)) await letGo(known.disk, this.#parts);
-    else if (known?.disk.path !== undefined) return { disk: known.disk, path: known.disk.path };
+    else if (known?.disk.path !== undefined) {
+      if (await fileSystems.isMountPoint(known.disk.path)) return { disk: known.disk, path: known.disk.path };
+      // A dockerd that starts tidies up its plugin's mounts, at times those of the one that it has just started.
+      logger.warn('a mounted volume was unmounted by somebody else; it is mounted again', { volume: name });
+    }
     const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal, held.get(name)?.disk);
     held.hold(disk);
     return { disk, path: disk.path };

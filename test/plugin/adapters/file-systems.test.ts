@@ -64,7 +64,9 @@ for (const fstype of allTypes) {
     await fileSystems.make(device, fstype, 'db', signal);
     const writable = await mounted(device, 'writable', fstype);
     await writeFile(join(writable, 'file'), 'kept');
+    t.true(await fileSystems.isMountPoint(writable));
     await fileSystems.unmount(writable);
+    t.false(await fileSystems.isMountPoint(writable));
     const readOnly = await attached('disk', true);
     const target = await mounted(readOnly, 'readonly', fstype, { isReadOnly: true });
     t.is(await textIn(target, 'file'), 'kept');

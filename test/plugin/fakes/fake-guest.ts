@@ -231,6 +231,7 @@ export class FakeGuest {
       await this.#mayFail('unmount');
       for (const disk of this.disks.values()) if (disk.mountedAt === target) disk.mountedAt = undefined;
     },
+    isMountPoint: (path) => Promise.resolve(this.#mounts().some(({ target }) => target === path)),
     isHeld: (devicePath) =>
       Promise.resolve(this.holders.has(devicePath) || this.#disk(devicePath).mountedAt !== undefined),
     adornRoot: () => Promise.resolve(),

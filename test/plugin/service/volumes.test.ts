@@ -89,6 +89,15 @@ test('volumes: an Unmount of an unknown ID succeeds and takes nobody’s referen
   await t.notThrowsAsync(plugin.volumes.unmount('never-mounted', 'x'));
 });
 
+test('volumes: what somebody else unmounted is mounted again by the next Mount, never answered as it was', async (t) => {
+  const { guest, plugin } = await started('a@local');
+  const path = await plugin.volumes.mount('a', 'x', patient);
+  const disk = guest.disks.get('a@local');
+  if (disk) disk.mountedAt = undefined;
+  t.is(await plugin.volumes.mount('a', 'y', patient), path);
+  t.is(disk?.mountedAt, path);
+});
+
 test('volumes: after a handshake a Mount of a known ID replaces it, so a killed dockerd leaks no reference', async (t) => {
   const { guest, plugin } = await started('a@local');
   await plugin.volumes.mount('a', 'x', patient);
