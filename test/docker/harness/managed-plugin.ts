@@ -106,7 +106,7 @@ export class ManagedPlugin {
 const node = `${installedFolder}/bin/node`;
 
 /** Made anew when a source has changed. */
-async function packagedPlugin(): Promise<string> {
+export async function packagedPlugin(): Promise<string> {
   const hash = createHash('sha256');
   for (const part of ['common', 'native', 'plugin', 'esx-service', 'packaging', 'scripts']) {
     const entries = await readdir(join(projectFolder, part), { recursive: true, withFileTypes: true });
