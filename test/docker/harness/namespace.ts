@@ -15,10 +15,18 @@ set -e
 mkdir -p /etc/docker
 mount --bind "$1" /run
 mount -t tmpfs tmpfs /etc/docker
-mount --make-rshared /
+mount "--make-r$2" /
+[ "$3" = shared ] || ip link set lo up
 echo ready
 exec cat
 `;
+export interface NamespaceOptions {
+  /** How the mounts below `/` are propagated, as the host's administrator may have set it. */
+  readonly propagation?: 'shared' | 'private';
+  /** A network namespace, too, with nothing in it but the loopback device. */
+  readonly hasOwnNetwork?: boolean;
+}
+
 const readyTimeoutMs = 10_000;
 const endTimeoutMs = 10_000;
 
@@ -26,17 +34,24 @@ export class MountNamespace implements AsyncDisposable {
   readonly #holder: ChildProcess;
   readonly #ended: Promise<unknown>;
   readonly #id: string;
+  readonly #hasOwnNetwork: boolean;
 
-  private constructor(holder: ChildProcess, ended: Promise<unknown>, id: string) {
+  private constructor(holder: ChildProcess, ended: Promise<unknown>, id: string, hasOwnNetwork: boolean) {
     this.#holder = holder;
     this.#ended = ended;
     this.#id = id;
+    this.#hasOwnNetwork = hasOwnNetwork;
   }
 
   /** @param runFolder what stands at `/run` inside */
-  static async open(runFolder: string): Promise<MountNamespace> {
+  static async open(
+    runFolder: string,
+    { propagation = 'shared', hasOwnNetwork = false }: NamespaceOptions = {},
+  ): Promise<MountNamespace> {
     await mkdir(runFolder, { recursive: true });
-    const holder = spawn('unshare', ['--mount', '--propagation', 'slave', 'sh', '-c', holderScript, 'sh', runFolder], {
+    const kinds = ['--mount', '--propagation', 'slave', ...(hasOwnNetwork ? ['--net'] : [])];
+    const words = [runFolder, propagation, hasOwnNetwork ? 'own' : 'shared'];
+    const holder = spawn('unshare', [...kinds, 'sh', '-c', holderScript, 'sh', ...words], {
       stdio: ['pipe', 'pipe', 'inherit'],
       // Ctrl-C must not take the namespace from those who are still to be ended inside.
       detached: true,
@@ -58,12 +73,19 @@ export class MountNamespace implements AsyncDisposable {
       holder.kill('SIGKILL');
       throw error;
     }
-    return new MountNamespace(holder, ended, await readlink(`/proc/${String(holder.pid)}/ns/mnt`));
+    return new MountNamespace(holder, ended, await readlink(`/proc/${String(holder.pid)}/ns/mnt`), hasOwnNetwork);
+  }
+
+  /** A process inside that lives as long as the namespace. */
+  get pid(): number {
+    return this.#holder.pid ?? 0;
   }
 
   /** The same command, inside. nsenter resets the working directory, so paths must be absolute. */
   inside(command: Command): Command {
-    return ['nsenter', `--mount=/proc/${String(this.#holder.pid)}/ns/mnt`, '--', ...command];
+    const of = `/proc/${String(this.#holder.pid)}/ns`;
+    const network = this.#hasOwnNetwork ? [`--net=${of}/net`] : [];
+    return ['nsenter', `--mount=${of}/mnt`, ...network, '--', ...command];
   }
 
   /** The mount table as a process inside reads it. */

@@ -17,14 +17,14 @@ import { Daemon } from './daemon.ts';
 import { importImages } from './images.ts';
 import { detachLoopsBelow } from './loops.ts';
 import { ManagedPlugin } from './managed-plugin.ts';
-import { MountNamespace } from './namespace.ts';
+import { MountNamespace, type NamespaceOptions } from './namespace.ts';
 import { untilEnded } from './processes.ts';
 import { type Surroundings, surroundings } from './surroundings.ts';
 
 const root = dirname(dirname(dirname(import.meta.dirname)));
 const startTimeoutMs = 40_000;
 
-export interface PrivateDockerOptions extends Surroundings {
+export interface PrivateDockerOptions extends Surroundings, NamespaceOptions {
   /** Containers survive the end of dockerd. */
   readonly liveRestore?: boolean;
   /** More arguments for dockerd. */
@@ -77,7 +77,7 @@ export class PrivateDocker implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'vmdk-docker-'));
     let docker: PrivateDocker | undefined;
     try {
-      docker = new PrivateDocker(folder, await MountNamespace.open(runFolderOf(folder)), options);
+      docker = new PrivateDocker(folder, await MountNamespace.open(runFolderOf(folder), options), options);
       for (const path of [docker.mountRoot, docker.stateFolder, docker.datastore]) await mkdir(path);
       await writeFile(join(folder, 'daemon.json'), '{}\n');
       await docker.startDockerd();
@@ -227,6 +227,11 @@ export class PrivateDocker implements AsyncDisposable {
   async takePluginAway(): Promise<void> {
     if (this.isManaged) await this.managed.disable();
     else await this.plugin.kill9();
+  }
+
+  /** A process that lives as long as this dockerd's namespaces. */
+  get namespacePid(): number {
+    return this.#namespace.pid;
   }
 
   /** The mount table inside, a line of mountinfo each. */
