@@ -55,4 +55,28 @@ export const elsewhere: readonly Elsewhere[] = [
     shownBy: ['docs/qemu.md', 'AppArmor, SELinux'],
     why: 'told in the document as not tested: AppArmor is not to be had here',
   },
+  {
+    file: 'docs/swarm.md',
+    begins: 'docker service create',
+    shownBy: ['test/docker/swarm.test.ts'],
+    why: 'a swarm is made there, in a network namespace of its own',
+  },
+  {
+    file: 'docs/swarm.md',
+    begins: 'docker service ps',
+    shownBy: ['test/docker/swarm.test.ts'],
+    why: 'a swarm is made there',
+  },
+  {
+    file: 'docs/swarm.md',
+    begins: 'docker volume inspect db-1',
+    shownBy: ['test/docker/swarm.test.ts'],
+    why: 'a swarm is made there',
+  },
+  {
+    file: 'docs/swarm.md',
+    begins: 'losetup --detach /dev/loop7',
+    shownBy: ['test/docker/swarm.test.ts'],
+    why: 'which device it is, is known there',
+  },
 ];
