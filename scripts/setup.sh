@@ -56,6 +56,7 @@ command_from mandoc mandoc
 command_from fincore util-linux-extra
 command_from nsenter util-linux
 command_from setpriv util-linux
+command_from mmdebstrap mmdebstrap
 [ $cross = no ] || command_from aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
 # Containers and test guests get this one file as their whole system, so it must need no libraries.
 if ! command -v busybox >/dev/null 2>&1 || ldd "$(command -v busybox)" >/dev/null 2>&1; then want busybox-static; fi

@@ -4,7 +4,7 @@
  * gives the same tree, byte for byte.
  */
 import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Architecture } from './architectures.ts';
 import { allPrograms, bundlePrograms, type Program } from './bundles.ts';
 import { nativeParts } from './native-parts.ts';
@@ -18,6 +18,8 @@ export interface PayloadOptions {
   readonly architecture: Architecture;
   /** The root of the tree; may exist, and hold other things. */
   readonly folder: string;
+  /** Where it is installed, in place of `installedFolder`: packages that are installed side by side share no file. */
+  readonly home?: string;
   /** All when left out. */
   readonly programs?: readonly Program[];
   /** Leave out what needs a shell. */
@@ -30,7 +32,7 @@ export const noticesFile = 'THIRD-PARTY-NOTICES';
 
 export async function assemblePayload(options: PayloadOptions): Promise<void> {
   const { architecture, folder, programs = allPrograms, withoutLaunchers = false } = options;
-  const home = join(folder, installedFolder);
+  const home = join(folder, options.home ?? installedFolder);
   for (const name of ['bin', 'build', 'dist']) await mkdir(join(home, name), { recursive: true });
   await copyProgram(await nodeBinary(architecture), join(home, 'bin/node'));
   const parts = await nativeParts(architecture);
@@ -40,17 +42,16 @@ export async function assemblePayload(options: PayloadOptions): Promise<void> {
   }
   await bundlePrograms(join(home, 'dist'), programs);
   await writeFile(join(home, noticesFile), noticesOf(await payloadComponents()));
-  if (!withoutLaunchers) await addLaunchers(folder, programs);
+  if (!withoutLaunchers) await addLaunchers(folder, home, programs);
   await settleTree(folder, await sourceDate());
 }
 
-async function addLaunchers(folder: string, programs: readonly Program[]): Promise<void> {
+async function addLaunchers(folder: string, home: string, programs: readonly Program[]): Promise<void> {
   await mkdir(join(folder, 'usr/bin'), { recursive: true });
-  const home = join(folder, installedFolder);
   await copyFile(join(projectFolder, 'bin/launch.sh'), join(home, 'bin/launch.sh'));
   for (const name of programs) {
     await copyProgram(join(projectFolder, 'bin', name), join(home, 'bin', name));
-    await symlink(`../lib/docker-volume-vmdk/bin/${name}`, join(folder, 'usr/bin', name));
+    await symlink(`../lib/${basename(home)}/bin/${name}`, join(folder, 'usr/bin', name));
   }
 }
 
