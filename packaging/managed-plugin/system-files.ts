@@ -14,21 +14,29 @@ const programs = ['mke2fs', 'e2fsck', 'tune2fs', 'resize2fs', 'mkfs.xfs', 'xfs_g
 const otherNames = ['mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'].map((name) => [name, 'mke2fs'] as const);
 const settings = ['etc/mke2fs.conf'];
 
-/** Fills the tree, in which the payload is already. */
+/**
+ * Fills the tree, in which the payload is already.
+ * @param ours the binaries of the payload
+ * @param tools which of the programs; all when left out
+ */
 export async function addSystemFiles(
   architecture: Architecture,
   folder: string,
   ours: readonly string[],
+  tools: readonly string[] = programs,
 ): Promise<void> {
   const archive = { architecture, withLibraries: true } as const;
   const system = await unpackedPackages(archive, 'system', packages);
   await addFolders(folder);
-  for (const name of programs) {
+  for (const name of tools) {
     await copyFile(await placeOf(system, ['usr/sbin', 'sbin', 'usr/bin', 'bin'], name), join(folder, 'usr/sbin', name));
   }
-  for (const [name, target] of otherNames) await symlink(target, join(folder, 'usr/sbin', name));
-  for (const name of settings) await copyFile(join(system, name), join(folder, name));
-  await addLibraries(architecture, system, folder, ours);
+  if (tools.includes('mke2fs')) {
+    for (const [name, target] of otherNames) await symlink(target, join(folder, 'usr/sbin', name));
+    for (const name of settings) await copyFile(join(system, name), join(folder, name));
+  }
+  const binaries = [...ours, ...tools.map((name) => join(folder, 'usr/sbin', name))];
+  await addLibraries(architecture, system, folder, binaries);
 }
 
 async function addFolders(folder: string): Promise<void> {
@@ -41,12 +49,12 @@ async function addLibraries(
   architecture: Architecture,
   system: string,
   folder: string,
-  ours: readonly string[],
+  binaries: readonly string[],
 ): Promise<void> {
   const { triplet, loader } = architectures[architecture];
   const places = ['lib', 'usr/lib'].map((name) => `${name}/${triplet}`);
   await mkdir(join(folder, 'usr/lib', triplet));
-  const waiting = [...ours, ...programs.map((name) => join(folder, 'usr/sbin', name))];
+  const waiting = [...binaries];
   const seen = new Set<string>();
   for (const file of waiting) {
     for (const name of await librariesOf(file)) {

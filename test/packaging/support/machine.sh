@@ -46,5 +46,5 @@ fi
 mkdir -p .former
 pivot_root . .former
 umount -l /.former
-exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=console --log-level=notice \
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal --log-level=notice \
   </dev/null >/dev/console 2>&1
