@@ -99,25 +99,29 @@ test('protocol.md: each code has the class that it has in the source, and each n
 const emptyVolume = { sizeBytes: 2 ** 20, fstype: 'ext4', diskformat: 'thin', access: 'read-write' };
 const wanted = { ...emptyVolume, name: 'db', attachAs: 'independent_persistent', mountOptions: [], root: {} };
 
-async function startedService(t: ExecutionContext): Promise<(saidAtUs: number) => Promise<IndependentClient>> {
+interface Dial {
+  /** A connection on which hello was said then, with these fields more in its message and in its arguments. */
+  (saidAtUs: number, more?: Json, moreArgs?: Json): Promise<IndependentClient>;
+  readonly socket: string;
+}
+
+async function startedService(t: ExecutionContext): Promise<Dial> {
   const at = await place(t);
   const socket = at.path('web.sock');
-  const config = {
-    datastores: { local: at.path('local') },
-    vms: [{ name: 'web', socket }],
-    adminSocket: at.path('admin.sock'),
-  };
+  const datastores = { local: at.path('local') };
+  const config = { datastores, vms: [{ name: 'web', socket }], adminSocket: at.path('admin.sock') };
   const service = await startService(serviceConfigSchema.parse(config), { logger: silentLogger });
   t.teardown(() => service.close());
-  return async (saidAtUs) => {
+  const dial = async (saidAtUs: number, more: Json = {}, moreArgs: Json = {}): Promise<IndependentClient> => {
     const client = new IndependentClient(socket);
     t.teardown(() => client.close());
-    const hello = { versions: [3], clientVersion: 'independent', bootId: 'boot', saidAtUs };
-    t.like(await client.ask('hello', randomUUID(), hello), {
-      ok: { version: 3, vm: { name: 'web' }, datastores: ['local'] },
-    });
+    const args = { versions: [3], clientVersion: 'independent', bootId: 'boot', saidAtUs, ...moreArgs };
+    const id = client.send('hello', randomUUID(), args, more);
+    const reply = await client.next((message) => message['id'] === id);
+    t.like(reply, { ok: { version: 3, vm: { name: 'web' }, datastores: ['local'] } });
     return client;
   };
+  return Object.assign(dial, { socket });
 }
 
 function volumeOf(reply: Json): Json {
@@ -162,4 +166,18 @@ test('protocol: a key that is repeated on a later connection gets the first repl
   t.like(await second.ask('create', randomUUID(), { ...wanted, sizeBytes: 2 ** 21 }), {
     error: { code: 'VolumeExists' },
   });
+});
+
+test('protocol: a hello may have fields that are not known, and one of other versions is told which side is the older', async (t) => {
+  const dial = await startedService(t);
+  const known = { clientVersion: '9.9.9', bootId: 'boot', saidAtUs: 2 };
+  const later = await dial(1, { later: true }, { later: { list: [] } });
+  t.like(await later.ask('ping', randomUUID(), { later: true }), { error: { code: 'InvalidRequest' } });
+  const stranger = new IndependentClient(dial.socket);
+  t.teardown(() => stranger.close());
+  const id = stranger.send('hello', randomUUID(), { ...known, versions: [4] });
+  const refusal = await stranger.next((message) => message['id'] === id);
+  t.like(refusal, { error: { code: 'ProtocolMismatch' } });
+  t.regex(String((refusal?.['error'] as Json)['message']), /upgrade vmdkopsd/);
+  t.is(await stranger.next(() => true), undefined);
 });
