@@ -23,6 +23,8 @@ const sockets: Readonly<Record<DaemonName, string>> = {
 /** Which this dockerd says of itself: it may touch nothing of the machine's network. */
 const networkWarning = /^WARNING: IPv4 forwarding is disabled.*\n/gm;
 const readyTimeoutMs = 20_000;
+/** The demo is a command, too. */
+const commandTimeoutMs = 110_000;
 
 /** `$1` is a folder of ours; what is mounted over it keeps what the loop devices stand on in real folders. */
 const ownFoldersScript = `
@@ -95,7 +97,7 @@ export class Machine implements AsyncDisposable {
       const script = `cd "$1" && { ${command}\n} 2>&1`;
       const folder = command.startsWith('npm ') ? projectFolder : await this.#home();
       const env = this.#environment();
-      const ran = await this.#docker.inside(['sh', '-c', script, 'sh', folder], { env });
+      const ran = await this.#docker.inside(['sh', '-c', script, 'sh', folder], { env, timeoutMs: commandTimeoutMs });
       return { ...ran, stdout: ran.stdout.replaceAll(networkWarning, '') };
     }
     await this.#start(name, command);
