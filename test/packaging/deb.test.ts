@@ -122,25 +122,28 @@ test.serial('deb: a service that is out of reach is named by the status and in t
   t.regex(await machine.run('journalctl', '--no-pager', '--unit', unit), /cannot reach unix:\/\/\/run\/nobody\.sock/);
 });
 
-test.serial('deb: an upgrade that finds the disk full says so, leaves the old version at work, and can be repeated', async (t) => {
-  const machine = await Machine.boot(t, () => Promise.resolve());
-  const home = '/usr/lib/docker-volume-vmdk';
-  await machine.run('mkdir', home);
-  await machine.run('mount', '-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', home);
-  await machine.run('dpkg', '-i', await packageForMachine('docker-volume-vmdk', '1.0.0'));
-  const newer = await packageForMachine('docker-volume-vmdk', '2.0.0');
-  const { code, stderr } = await machine.try('dpkg', '-i', newer);
-  t.is(code, 1);
-  t.regex(stderr, /No space left on device/);
-  t.is(await machine.property(unit, 'ActiveState'), 'active');
-  t.is((await machine.run('dpkg-query', '-W', '-f', '${Version}', unit)).trim(), '1.0.0');
-  await machine.run('systemctl', 'restart', unit);
-  await askDriver(machine, 'List', {});
-  await machine.run('mount', '-o', 'remount,size=400m', home);
-  await machine.run('dpkg', '-i', newer);
-  t.is(await machine.property(unit, 'ActiveState'), 'active');
-  await machine.run('systemctl', 'stop', unit);
-});
+test.serial(
+  'deb: an upgrade that finds the disk full says so, leaves the old version at work, and can be repeated',
+  async (t) => {
+    const machine = await Machine.boot(t, () => Promise.resolve());
+    const home = '/usr/lib/docker-volume-vmdk';
+    await machine.run('mkdir', home);
+    await machine.run('mount', '-t', 'tmpfs', '-o', 'size=160m', 'tmpfs', home);
+    await machine.run('dpkg', '-i', await packageForMachine('docker-volume-vmdk', '1.0.0'));
+    const newer = await packageForMachine('docker-volume-vmdk', '2.0.0');
+    const { code, stderr } = await machine.try('dpkg', '-i', newer);
+    t.is(code, 1);
+    t.regex(stderr, /No space left on device/);
+    t.is(await machine.property(unit, 'ActiveState'), 'active');
+    t.is((await machine.run('dpkg-query', '-W', '-f', '${Version}', unit)).trim(), '1.0.0');
+    await machine.run('systemctl', 'restart', unit);
+    await askDriver(machine, 'List', {});
+    await machine.run('mount', '-o', 'remount,size=400m', home);
+    await machine.run('dpkg', '-i', newer);
+    t.is(await machine.property(unit, 'ActiveState'), 'active');
+    await machine.run('systemctl', 'stop', unit);
+  },
+);
 
 test.serial('deb: removal and purge take the state, and no volume', async (t) => {
   const machine = await bootWithPlugin(t);
