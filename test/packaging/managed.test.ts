@@ -8,6 +8,13 @@ import { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { create, hold, inspect, sh, untilRunning } from '../docker/support.ts';
 
 const slowly = { timeoutMs: 60_000 };
+/** The native parts may have to be compiled first. */
+const makingMs = 300_000;
+
+test.before(async (t) => {
+  t.timeout(makingMs);
+  await packagedPlugin();
+});
 
 /** A dockerd that knows the plugin, which is not enabled yet. */
 async function start(t: ExecutionContext, liveRestore = false): Promise<PrivateDocker> {

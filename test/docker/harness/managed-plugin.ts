@@ -105,8 +105,14 @@ export class ManagedPlugin {
 
 const node = `${installedFolder}/bin/node`;
 
-/** Made anew when a source has changed. */
-export async function packagedPlugin(): Promise<string> {
+let packaged: Promise<string> | undefined;
+
+/** Made anew when a source has changed; once for all tests of a file, which ask for it at the same time. */
+export function packagedPlugin(): Promise<string> {
+  return (packaged ??= makePlugin());
+}
+
+async function makePlugin(): Promise<string> {
   const hash = createHash('sha256');
   for (const part of ['common', 'native', 'plugin', 'esx-service', 'packaging', 'scripts']) {
     const entries = await readdir(join(projectFolder, part), { recursive: true, withFileTypes: true });
