@@ -14,6 +14,36 @@ export interface Elsewhere {
 
 export const elsewhere: readonly Elsewhere[] = [
   {
+    file: 'docs/managed-plugin.md',
+    begins: 'npm run package:plugin',
+    shownBy: ['test/packaging/managed-plugin.test.ts', 'made twice'],
+    why: 'it makes what that test makes, for both architectures',
+  },
+  {
+    file: 'docs/managed-plugin.md',
+    begins: 'mkdir -p /var/lib',
+    shownBy: ['test/packaging/managed.test.ts', 'said where the user looks'],
+    why: 'the state folder of a test is not that of the machine',
+  },
+  {
+    file: 'docs/managed-plugin.md',
+    begins: 'docker plugin',
+    shownBy: ['test/packaging/managed.test.ts', 'over its own removal'],
+    why: 'it is done there with folders of the test',
+  },
+  {
+    file: 'docs/managed-plugin.md',
+    begins: 'docker volume create',
+    shownBy: ['test/packaging/managed.test.ts', 'over its own removal'],
+    why: 'it is done there with folders of the test',
+  },
+  {
+    file: 'docs/managed-plugin.md',
+    begins: 'docker run',
+    shownBy: ['test/packaging/managed.test.ts', 'over its own removal'],
+    why: 'it is done there with an image that is there',
+  },
+  {
     file: 'README.md',
     begins: 'git clone REPOSITORY',
     shownBy: ['scripts/setup.sh'],
