@@ -52,6 +52,8 @@ export class PrivateDocker implements AsyncDisposable {
   readonly stateFolder: string;
   readonly datastore: string;
   readonly adminSocket: string;
+  /** In which form the plugin is started next. */
+  isManaged: boolean;
   readonly #legacySocket: string;
   readonly #options: PrivateDockerOptions;
   readonly #namespace: MountNamespace;
@@ -70,6 +72,7 @@ export class PrivateDocker implements AsyncDisposable {
     this.#legacySocket = join(this.runFolder, 'docker/plugins/vmdk.sock');
     this.#namespace = namespace;
     this.#options = options;
+    this.isManaged = options.isManaged === true;
   }
 
   static async start(asked: PrivateDockerOptions = {}): Promise<PrivateDocker> {
@@ -109,17 +112,13 @@ export class PrivateDocker implements AsyncDisposable {
     return this.#dockerd;
   }
 
-  get isManaged(): boolean {
-    return this.#options.isManaged === true;
-  }
-
   /** As dockerd shows it. */
   get driverName(): string {
     return this.isManaged ? 'vmdk:latest' : 'vmdk';
   }
 
   get pluginSocket(): string {
-    return this.#managed?.socket ?? this.#legacySocket;
+    return (this.isManaged ? this.#managed?.socket : undefined) ?? this.#legacySocket;
   }
 
   get managed(): ManagedPlugin {
