@@ -8,6 +8,8 @@ import { join, relative } from 'node:path';
 import process from 'node:process';
 import { gzipSync } from 'node:zlib';
 import { version as productVersion } from '../../common/version.ts';
+import { pages } from '../../scripts/docs/pages.ts';
+import { roffOf } from '../../scripts/docs/roff.ts';
 import { mustRun } from '../../test/docker/harness/command.ts';
 import type { Architecture } from '../payload/architectures.ts';
 import { assemblePayload } from '../payload/payload.ts';
@@ -85,8 +87,20 @@ async function addDocuments(tree: string, identity: Identity): Promise<void> {
   await put(tree, `${documents}/changelog.gz`, gzipSync(changelog, { level: 9 }));
   await put(tree, `${documents}/copyright`, copyrightFile(identity.name));
   await put(tree, `${documents}/packages.md`, await readFile(join(projectFolder, 'docs/packages.md')));
-  const overrides = (await source('debian/lintian-overrides')).replaceAll('@NAME@', identity.name);
-  await put(tree, `usr/share/lintian/overrides/${identity.name}`, overrides);
+  await addManualPages(tree, identity);
+  await put(tree, `usr/share/lintian/overrides/${identity.name}`, await source(`debian/${identity.name}.overrides`));
+}
+
+/** That of the program which both packages have lies beside it, and is one of the system's alternatives, too. */
+async function addManualPages(tree: string, { name, version }: Identity): Promise<void> {
+  const about: DebianPackage = debianPackages[name];
+  for (const page of pages) {
+    const file = `${page.name}.${page.section}.gz`;
+    const isWanted = about.programs.some((program) => program === page.name) || name === page.name;
+    if (!isWanted) continue;
+    const folder = page.name === 'vmdkops' ? `usr/lib/${name}/man` : `usr/share/man/man${page.section}`;
+    await put(tree, `${folder}/${file}`, gzipSync(roffOf(page, version), { level: 9 }));
+  }
 }
 
 async function addControl(tree: string, identity: Identity, installedKib: number): Promise<void> {

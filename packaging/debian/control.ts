@@ -44,6 +44,8 @@ export function changelogFile({ name, version }: Identity, date: number): string
 export function copyrightFile(name: PackageName): string {
   return `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: docker-volume-vmdk
+Comment: /usr/lib/${name}/THIRD-PARTY-NOTICES has the licences of all that others
+ wrote, with their names.
 
 Files: *
 Copyright: 2026 the docker-volume-vmdk maintainers

@@ -47,6 +47,7 @@ export async function assembleImage(architecture: Architecture, folder: string):
         'org.opencontainers.image.licenses': 'Apache-2.0 AND MIT',
       },
     });
+    await settleTree(layout, await sourceDate());
     await rm(folder, { recursive: true, force: true });
     await rename(layout, folder);
   } finally {

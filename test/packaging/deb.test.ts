@@ -1,11 +1,10 @@
 /** The Debian packages in a Debian that is booted with a systemd of its own. */
 import { createHash } from 'node:crypto';
 import { access, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { askDriver, driverSocket, mountedVolume } from './support/driver.ts';
-import { Machine, packagesFolder } from './support/machine.ts';
-import { packageForMachine } from './support/packages.ts';
+import { Machine } from './support/machine.ts';
+import { loosePackage, packageForMachine } from './support/packages.ts';
 
 const unit = 'docker-volume-vmdk';
 const configuration = '/etc/docker-volume-vmdk/plugin.json';
@@ -29,10 +28,8 @@ async function bootWithPlugin(t: ExecutionContext): Promise<Machine> {
 
 test.serial('deb: the same commit gives the same bytes', async (t) => {
   const hash = async (): Promise<string> => {
-    const name = basename(await packageForMachine('docker-volume-vmdk', '1.0.0'));
-    return createHash('sha256')
-      .update(await readFile(join(packagesFolder, name)))
-      .digest('hex');
+    const bytes = await readFile(await loosePackage('docker-volume-vmdk', '1.0.0'));
+    return createHash('sha256').update(bytes).digest('hex');
   };
   t.is(await hash(), await hash());
 });
