@@ -10,7 +10,7 @@ import { version } from '../../common/version.ts';
 import { mustRun } from '../../test/docker/harness/command.ts';
 import { addSystemFiles } from '../managed-plugin/system-files.ts';
 import { architectures } from '../payload/architectures.ts';
-import { assemblePayload } from '../payload/payload.ts';
+import { assemblePayload, writeNotices } from '../payload/payload.ts';
 import { projectFolder, sourceDate } from '../payload/project.ts';
 import { settleTree } from '../payload/tree.ts';
 import { arArchive } from './archive.ts';
@@ -65,12 +65,8 @@ async function fillTree(work: string, tree: string): Promise<void> {
   await assemblePayload({ architecture: 'amd64', folder: tree, home: esxHome, programs, withoutLaunchers: true });
   const system = join(work, 'system');
   const names = ['bin/node', 'build/libvmci.so', 'build/ffi_bindings.node', 'build/ref_bindings.node'];
-  await addSystemFiles(
-    'amd64',
-    system,
-    names.map((name) => join(home, name)),
-    [],
-  );
+  const binaries = names.map((name) => join(home, name));
+  await writeNotices(home, await addSystemFiles('amd64', system, binaries, []));
   await rename(join(system, 'usr/lib', architectures.amd64.triplet), join(home, 'lib'));
   const sources = join(projectFolder, 'packaging/esx');
   for (const name of ['etc/init.d', 'etc/vmware/firewall', 'etc/docker-volume-vmdk']) {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { version } from '../../common/version.ts';
 import { addSystemFiles } from '../managed-plugin/system-files.ts';
 import type { Architecture } from '../payload/architectures.ts';
-import { assemblePayload, installedFolder } from '../payload/payload.ts';
+import { assemblePayload, installedFolder, writeNotices } from '../payload/payload.ts';
 import { sourceDate } from '../payload/project.ts';
 import { settleTree } from '../payload/tree.ts';
 import { writeImageLayout } from './layout.ts';
@@ -58,8 +58,9 @@ export async function assembleImage(architecture: Architecture, folder: string):
 async function fillRoot(architecture: Architecture, root: string): Promise<void> {
   const options = { architecture, folder: root, withoutLaunchers: true } as const;
   await assemblePayload({ ...options, programs: ['vmdkopsd', 'vmdkops'] });
-  const ours = binaries.map((name) => join(root, installedFolder, name));
-  await addSystemFiles(architecture, root, ours, []);
+  const home = join(root, installedFolder);
+  const ours = binaries.map((name) => join(home, name));
+  await writeNotices(home, await addSystemFiles(architecture, root, ours, []));
   for (const name of ['etc/docker-volume-vmdk', 'run', 'proc', 'sys', 'dev']) {
     await mkdir(join(root, name), { recursive: true });
   }

@@ -2,7 +2,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Architecture } from '../payload/architectures.ts';
-import { assemblePayload, installedFolder } from '../payload/payload.ts';
+import { assemblePayload, installedFolder, writeNotices } from '../payload/payload.ts';
 import { sourceDate } from '../payload/project.ts';
 import { settleTree } from '../payload/tree.ts';
 import { pluginConfig } from './config.ts';
@@ -15,11 +15,12 @@ export async function assemblePlugin(architecture: Architecture, folder: string)
   await assemblePayload({ architecture, folder: rootfs, programs: ['vmdk-plugin'], withoutLaunchers: true });
   const home = join(rootfs, installedFolder);
   const ours = ['bin/node', 'build/libvmci.so', 'build/ffi_bindings.node', 'build/ref_bindings.node'];
-  await addSystemFiles(
+  const system = await addSystemFiles(
     architecture,
     rootfs,
     ours.map((name) => join(home, name)),
   );
+  await writeNotices(home, system);
   const places = pluginConfig.mounts.map(({ destination }) => destination);
   for (const place of [...places, pluginConfig.propagatedMount, '/proc', '/sys', '/run']) {
     await mkdir(join(rootfs, place), { recursive: true });

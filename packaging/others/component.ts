@@ -18,10 +18,18 @@ export function sorted(components: readonly Component[]): readonly Component[] {
 
 /** A text with all their licences; those that share one share its text. */
 export function noticesOf(components: readonly Component[]): string {
-  const byTexts = Map.groupBy(sorted(components), ({ texts }) => texts.join('\n\n').trim());
-  const parts = Array.from(byTexts, ([text, sharing]) => {
-    const names = sharing.map(({ name, version, licence }) => [name, version, licence && `(${licence})`]);
-    return `${names.map((words) => words.filter(Boolean).join(' ')).join('\n')}\n\n${text}\n`;
+  const parts = sorted(components).flatMap((component) =>
+    component.texts.map((text) => ({ component, text: text.trim() })),
+  );
+  const byText = Map.groupBy(parts, ({ text }) => text);
+  const told = Array.from(byText, ([text, sharing]) => {
+    const names = sharing.map(({ component: { name, version, licence } }) => [
+      name,
+      version,
+      licence && `(${licence})`,
+    ]);
+    const lines = new Set(names.map((words) => words.filter(Boolean).join(' ')));
+    return `${[...lines].join('\n')}\n\n${text}\n`;
   });
-  return parts.join(`\n${'-'.repeat(100)}\n\n`);
+  return told.join(`\n${'-'.repeat(100)}\n\n`);
 }

@@ -20,8 +20,20 @@ export interface Archive {
   readonly withLibraries?: boolean;
 }
 
-/** What an unpacked folder holds, a line each: "e2fsprogs_1.47.0-2+b2_amd64.deb". */
-const listOfPackages = 'packages.txt';
+export interface UnpackedPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+  /** Their paths below the folder, and those of its folders. */
+  readonly files: readonly string[];
+}
+
+const listOfPackages = 'packages.json';
+
+/** What was unpacked in a folder that `unpackedPackages` gave. */
+export async function packagesIn(folder: string): Promise<readonly UnpackedPackage[]> {
+  return JSON.parse(await readFile(join(folder, listOfPackages), 'utf8')) as readonly UnpackedPackage[];
+}
 
 /** The folder that these packages were unpacked in, one over the other; without what they depend on. */
 export async function unpackedPackages(archive: Archive, name: string, packages: readonly string[]): Promise<string> {
@@ -38,21 +50,29 @@ export async function unpackedPackages(archive: Archive, name: string, packages:
     await mustRun(['env', '--chdir', downloads, 'apt-get', ...apt, '-q', 'download', ...names], {
       timeoutMs: downloadMs,
     });
-    const files = (await readdir(downloads)).toSorted();
-    for (const file of files) await mustRun(['dpkg-deb', '--extract', join(downloads, file), fresh]);
-    await writeFile(join(fresh, listOfPackages), files.map((file) => `${file}\n`).join(''));
+    const unpacked: UnpackedPackage[] = [];
+    for (const file of (await readdir(downloads)).toSorted()) unpacked.push(await unpack(join(downloads, file), fresh));
+    await writeFile(join(fresh, listOfPackages), JSON.stringify(unpacked));
     await rm(state, { recursive: true });
   });
 }
 
-/** These, and every library that one of them depends on. */
+async function unpack(path: string, folder: string): Promise<UnpackedPackage> {
+  const format = '--showformat=${Package} ${Version} ${Architecture}';
+  const [name = '', version = '', architecture = ''] = (await mustRun(['dpkg-deb', '--show', format, path])).split(' ');
+  const listing = await mustRun(['dpkg-deb', '--vextract', path, folder]);
+  const files = listing.split('\n').map((line) => line.replace(/^\.\//, ''));
+  return { name, version, architecture, files };
+}
+
+/** These, and every library that one of them depends on; the compiler's bring their licence in a package of its own. */
 async function librariesOf(apt: readonly string[], packages: readonly string[]): Promise<readonly string[]> {
   const leftOut = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
     (kind) => `--no-${kind}`,
   );
   const text = await mustRun(['apt-cache', ...apt, 'depends', '--recurse', ...leftOut, ...packages]);
   const names = text.split('\n').filter((line) => /^[a-z0-9]/.test(line));
-  const isLibrary = (name: string): boolean => /^z?lib/.test(name) && !/python|perl|debconf/.test(name);
+  const isLibrary = (name: string): boolean => /^z?lib|^gcc-\d+-base$/.test(name) && !/python|perl|debconf/.test(name);
   return [...new Set([...packages, ...names.filter(isLibrary)])].toSorted();
 }
 

@@ -10,7 +10,7 @@ import { allPrograms, bundlePrograms, type Program } from './bundles.ts';
 import { nativeParts } from './native-parts.ts';
 import { nodeBinary } from './node-binary.ts';
 import { projectFolder, sourceDate } from './project.ts';
-import { noticesOf } from '../others/component.ts';
+import { type Component, noticesOf } from '../others/component.ts';
 import { payloadComponents } from './payload-components.ts';
 import { settleTree } from './tree.ts';
 
@@ -41,9 +41,17 @@ export async function assemblePayload(options: PayloadOptions): Promise<void> {
     await chmod(join(home, 'build', name), 0o644);
   }
   await bundlePrograms(join(home, 'dist'), programs);
-  await writeFile(join(home, noticesFile), noticesOf(await payloadComponents()));
+  await writeNotices(home);
   if (!withoutLaunchers) await addLaunchers(folder, home, programs);
   await settleTree(folder, await sourceDate());
+}
+
+/**
+ * @param home the folder of the payload
+ * @param more what is beside it in the same package
+ */
+export async function writeNotices(home: string, more: readonly Component[] = []): Promise<void> {
+  await writeFile(join(home, noticesFile), noticesOf([...(await payloadComponents()), ...more]));
 }
 
 async function addLaunchers(folder: string, home: string, programs: readonly Program[]): Promise<void> {

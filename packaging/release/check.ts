@@ -10,7 +10,11 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { messageOf } from '../../common/fault.ts';
 import { mustRun } from '../../test/docker/harness/command.ts';
-import { noticesOf } from '../others/component.ts';
+import { addSystemFiles } from '../managed-plugin/system-files.ts';
+import { type Component, noticesOf } from '../others/component.ts';
+import { type Architecture, architectures } from '../payload/architectures.ts';
+import { nativeParts } from '../payload/native-parts.ts';
+import { nodeBinary } from '../payload/node-binary.ts';
 import { payloadComponents } from '../payload/payload-components.ts';
 import { projectFolder } from '../payload/project.ts';
 import { checksumsOf } from './checksums.ts';
@@ -22,6 +26,7 @@ const cloneMs = 60_000;
 const packageMs = 30 * 60_000;
 const packMs = 300_000;
 
+const allArchitectures = Object.keys(architectures) as readonly Architecture[];
 const stopped = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => stopped.abort(new Error(`stopped by ${name}`)));
@@ -52,7 +57,8 @@ async function main(): Promise<void> {
   const sums = await built(release);
   if ((await builtAgain()) !== sums)
     throw new Error('the same commit, built in two folders, did not give the same bytes');
-  const components = await payloadComponents();
+  const components = [...(await payloadComponents())];
+  for (const architecture of allArchitectures) components.push(...(await systemComponents(architecture)));
   await writeFile(
     join(release, `${name}-${version}.cdx.json`),
     sbomOf({ name, version, licence: license }, components),
@@ -61,6 +67,18 @@ async function main(): Promise<void> {
   const allSums = await checksumsOf(release);
   await writeFile(join(release, 'SHA256SUMS'), allSums);
   console.log(`${allSums}\nrelease ${version} is in build/release/${version}`);
+}
+
+/** All that packages with a system of their own take of Debian's. */
+async function systemComponents(architecture: Architecture): Promise<readonly Component[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'release-system-'));
+  try {
+    const parts = await nativeParts(architecture);
+    const binaries = ['libvmci.so', 'ffi_bindings.node', 'ref_bindings.node'].map((name) => join(parts, name));
+    return await addSystemFiles(architecture, folder, [await nodeBinary(architecture), ...binaries]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function builtAgain(): Promise<string> {

@@ -1,11 +1,12 @@
 /** What is told of others' work in our packages. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { JsonStrictValidator } from '@cyclonedx/cyclonedx-library/Validation';
 import { Version } from '@cyclonedx/cyclonedx-library/Spec';
 import { type Component, noticesOf } from '../../packaging/others/component.ts';
+import { debianComponents } from '../../packaging/others/debian-components.ts';
 import { npmComponents } from '../../packaging/others/npm-components.ts';
 import { sbomOf } from '../../packaging/release/sbom.ts';
 
@@ -62,6 +63,30 @@ test('others: a package without a licence, or without its text, is refused by na
   await t.throwsAsync(npmComponents(nameless, inputs), { message: /@scope\/inner does not name its licence/ });
   const textless = await projectWith(t, { license: 'MIT' }, { 'licensed.js': '' });
   await t.throwsAsync(npmComponents(textless, inputs), { message: /@scope\/inner \(MIT\) has no file/ });
+});
+
+test('others: a package of Debian is told when a file of it is taken, with the licences that its copyright names', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'debian-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const write = async (path: string, text: string): Promise<void> => {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), text);
+  };
+  const found = { version: '1:2.0-1', architecture: 'amd64' };
+  const listed = ['taken', 'left'].map((name) => ({ name, ...found, files: [`usr/sbin/${name}`] }));
+  await write('packages.json', JSON.stringify(listed));
+  const copyright = 'The full text is in /usr/share/common-licenses/GPL-2.\n';
+  await write('usr/share/doc/taken/copyright', copyright);
+  await write('usr/share/common-licenses/GPL-2', 'GNU GENERAL PUBLIC LICENSE');
+  t.deepEqual(await debianComponents(folder, [join(folder, 'usr/sbin/taken')]), [
+    {
+      name: 'taken',
+      version: '1:2.0-1',
+      licence: undefined,
+      texts: [copyright, 'GNU GENERAL PUBLIC LICENSE'],
+      purl: 'pkg:deb/debian/taken@1%3A2.0-1?arch=amd64',
+    },
+  ]);
 });
 
 test('others: packages that share a licence’s text share it in the notices', (t) => {
