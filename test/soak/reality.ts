@@ -62,7 +62,7 @@ export interface Reality {
   readonly metadata: ReadonlyMap<string, Metadata>;
   /** The references that the plugin would take up if it were killed now: sorted IDs by full name. */
   readonly recorded: ReadonlyMap<string, readonly string[]>;
-  /** What is in the plugin's state folder besides that log. */
+  /** What is in the plugin's state folder besides that log and the lock of the folder. */
   readonly surplusState: readonly string[];
   /** As the plugin lists them. */
   readonly listed: readonly string[];
@@ -147,7 +147,7 @@ async function recordedReferences(folder: string): Promise<ReadonlyMap<string, r
 /** A folder for mounts out of Docker's sight may stay, as long as it is empty. */
 async function surplusOf(folder: string): Promise<readonly string[]> {
   const left = await readdir(folder, { recursive: true });
-  return left.filter((name) => name !== logName && name !== 'mnt');
+  return left.filter((name) => ![logName, 'lock', 'mnt'].includes(name));
 }
 
 /** mountinfo writes blanks as \040. */
