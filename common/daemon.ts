@@ -11,7 +11,7 @@ import { Fault, faultOf } from './fault.ts';
 import { createLogger, failureFields, type Logger, type LogLevel } from './logging.ts';
 
 /** Whoever started the daemon and looks after it. Telling it something never waits and never fails. */
-export interface Supervisor {
+export interface Supervisor extends Disposable {
   ready(): void;
   stopping(): void;
   /** One sentence for people: what the daemon does or waits for. */
@@ -72,6 +72,7 @@ export async function runDaemon(
     process.exitCode = wasStopped ? 0 : 1;
     if (isManagedPlugin) await stopped(stop.signal);
   }
+  supervisor[Symbol.dispose]();
   // Whatever still holds the event loop is known: the log's stream at most.
   process.exit();
 }

@@ -3,7 +3,7 @@
  *
  * Invariants: telling neither waits nor fails, whatever the other side does; what a full queue did not take is sent
  * later, in order. Where a watchdog is asked for (WATCHDOG_USEC), it is fed from a timer of the event loop, twice as
- * often as asked: an event loop that hangs falls silent, and the manager starts us anew.
+ * often as asked: an event loop that hangs falls silent, and the manager starts us anew. Disposed, it tells nothing later.
  */
 import { constants } from 'node:os';
 import type { Supervisor } from '../common/daemon.ts';
@@ -19,6 +19,7 @@ const unsupervised: Supervisor = {
   ready: () => undefined,
   stopping: () => undefined,
   status: () => undefined,
+  [Symbol.dispose]: () => undefined,
 };
 
 /** @param environment loses what is meant for this process alone, so that no program that we start speaks for us */
@@ -33,13 +34,14 @@ export function supervisorOf(environment: NodeJS.ProcessEnv, pid: number): Super
 class ServiceManager implements Supervisor {
   readonly #address: Buffer;
   readonly #unsent: Buffer[] = [];
-  #isRetrying = false;
+  #watchdog: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
   #lastStatus = '';
 
   static open(address: string, watchdogUs: number): ServiceManager {
     const manager = new ServiceManager(address);
     const everyMs = Math.floor(watchdogUs / 2000);
-    if (everyMs >= 1) setInterval(() => manager.#tell('WATCHDOG=1'), everyMs).unref();
+    if (everyMs >= 1) manager.#watchdog = setInterval(() => manager.#tell('WATCHDOG=1'), everyMs).unref();
     return manager;
   }
 
@@ -63,6 +65,11 @@ class ServiceManager implements Supervisor {
     this.#tell(`STATUS=${line}`);
   }
 
+  [Symbol.dispose](): void {
+    clearInterval(this.#watchdog);
+    clearTimeout(this.#retry);
+  }
+
   #tell(assignment: string): void {
     if (this.#unsent.length < maxUnsent) this.#unsent.push(Buffer.from(assignment));
     this.#flush();
@@ -80,10 +87,8 @@ class ServiceManager implements Supervisor {
   }
 
   #retryLater(): void {
-    if (this.#isRetrying) return;
-    this.#isRetrying = true;
-    setTimeout(() => {
-      this.#isRetrying = false;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
       this.#flush();
     }, retryMs).unref();
   }

@@ -11,7 +11,7 @@ test('service manager: it is told in its words, on a socket with a path and on o
   const place = await scratch(t);
   for (const address of [place.path('notify.sock'), `@vmdk-test-${process.pid}`]) {
     const listener = await NotifyListener.open(t, address);
-    const supervisor = supervisorOf({ NOTIFY_SOCKET: address }, process.pid);
+    using supervisor = supervisorOf({ NOTIFY_SOCKET: address }, process.pid);
     supervisor.status('two\nlines');
     supervisor.status('two lines');
     supervisor.ready();
@@ -29,7 +29,7 @@ test('service manager: what is meant for this process is hidden from those that 
 
 test('service manager: nobody who listens, and no manager at all, are no failure', (t) => {
   for (const NOTIFY_SOCKET of ['/no/such/socket', 'neither', `/${'long'.repeat(40)}`, '', undefined]) {
-    const supervisor = supervisorOf({ NOTIFY_SOCKET }, process.pid);
+    using supervisor = supervisorOf({ NOTIFY_SOCKET }, process.pid);
     t.notThrows(() => {
       supervisor.ready();
       supervisor.status('well');
@@ -43,7 +43,7 @@ test('service manager: what its full queue did not take reaches it later, in ord
   const address = place.path('notify.sock');
   const listener = await NotifyListener.open(t, address);
   const queueLength = Number(await readFile('/proc/sys/net/unix/max_dgram_qlen', 'utf8'));
-  const supervisor = supervisorOf({ NOTIFY_SOCKET: address }, process.pid);
+  using supervisor = supervisorOf({ NOTIFY_SOCKET: address }, process.pid);
   listener.signal('SIGSTOP');
   const sentences = Array.from({ length: queueLength + 30 }, (_, index) => `step ${index}`);
   for (const sentence of sentences) supervisor.status(sentence);
