@@ -57,7 +57,8 @@ async function* otherTables(before = Infinity): AsyncGenerator<string> {
     if (!/^\d+$/.test(pid)) continue;
     const namespace = await ifSeen(readlink(`/proc/${pid}/ns/mnt`));
     if (namespace === undefined || seen.has(namespace)) continue;
-    if (before < Infinity && ((await ifSeen(startTicks(pid))) ?? Infinity) > before) continue;
+    // One whose start cannot be told may have started before.
+    if (before < Infinity && ((await ifSeen(startTicks(pid))) ?? 0) > before) continue;
     const text = await ifSeen(readFile(`/proc/${pid}/mountinfo`, 'utf8'));
     if (text === undefined || text === '') continue;
     seen.add(namespace);
