@@ -59,7 +59,8 @@ test.serial('deb: upgrade and roll-back keep the configuration, the mounts and w
   // A container, as far as a volume sees it: a mount namespace of its own, and somebody who writes.
   const writer = `exec unshare --mount --propagation private sh -c 'while sync ${place}; do date +%s%N >>${place}/log; done'`;
   await machine.run('systemd-run', '--unit', 'writer', 'sh', '-c', writer);
-  const lines = async (): Promise<number> => (await machine.run('cat', `${place}/log`)).split('\n').length;
+  const lines = async (): Promise<number> => (await machine.try('cat', `${place}/log`)).stdout.split('\n').length;
+  await machine.until('the writer writes', async () => (await lines()) > 3);
   for (const [version, file] of [
     ['2.0.0', newer],
     ['1.0.0', await packageForMachine('docker-volume-vmdk', '1.0.0')],
