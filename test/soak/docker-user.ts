@@ -1,12 +1,14 @@
 /**
  * The docker command line in the hands of one user. Invariant: a command that failed is told to be in doubt only when
  * something that it needs was killed while it ran, or the plugin could not reach its service and said so; every other
- * failure is a Violation, as is data that is not right.
+ * failure is a Violation, as are an answer that does not come and data that is not right.
  */
 import { deadline, pause } from '../../common/deadline.ts';
+import { messageOf } from '../../common/fault.ts';
 import type { CommandResult } from '../docker/harness/command.ts';
 import type { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { dataIsWrong } from './container-script.ts';
+import { stacksOf } from './dockerd-stacks.ts';
 import { Violation } from './history.ts';
 import type { Lives } from './lives.ts';
 import type { ModelVolume } from './model.ts';
@@ -38,7 +40,10 @@ export class DockerUser {
     const since = performance.now();
     const wasGone = this.outages.watch();
     const { signal, history } = this.scene;
-    const result = await this.#docker.docker(args, { timeoutMs: limitMs, signal });
+    const result = await this.#docker.docker(args, { timeoutMs: limitMs, signal }).catch(async (error: unknown) => {
+      signal.throwIfAborted();
+      throw new Violation(volume?.id.full, `${messageOf(error)}\n${await stacksOf(this.#docker)}`);
+    });
     const ms = performance.now() - since;
     history.took(args[0] === 'volume' ? `volume ${args[1] ?? ''}` : (args[0] ?? ''), ms);
     const said = `docker ${args.slice(0, 3).join(' ')}: ${result.code} (${ms.toFixed(0)} ms)`;
