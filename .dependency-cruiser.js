@@ -71,6 +71,13 @@ export default {
       to: { path: '^(packaging|scripts|test)/' },
     },
     {
+      name: 'packaging-without-tests',
+      comment: 'What makes a release does not depend on the test beds.',
+      severity: 'error',
+      from: { path: '^packaging/' },
+      to: { path: '^test/' },
+    },
+    {
       name: 'core-is-pure',
       comment: 'core decides: it imports common, the contract and itself.',
       severity: 'error',

@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { version as productVersion } from '../../common/version.ts';
 import { pages } from '../../scripts/docs/pages.ts';
 import { roffOf } from '../../scripts/docs/roff.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import type { Architecture } from '../payload/architectures.ts';
 import { assemblePayload } from '../payload/payload.ts';
 import { projectFolder, sourceDate } from '../payload/project.ts';

@@ -5,7 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { runCommand } from '../../test/docker/harness/command.ts';
+import { runCommand } from '../../scripts/command.ts';
 import { projectFolder } from '../payload/project.ts';
 import { smallDebian } from './small-debian.ts';
 

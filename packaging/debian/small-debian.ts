@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { madeOnce } from '../../scripts/made-once.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { projectFolder } from '../payload/project.ts';
 
 const makeMs = 600_000;

@@ -7,7 +7,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFi
 import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { version } from '../../common/version.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { addSystemFiles } from '../managed-plugin/system-files.ts';
 import { architectures } from '../payload/architectures.ts';
 import { assemblePayload, writeNotices } from '../payload/payload.ts';

@@ -9,7 +9,7 @@ import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import type { Architecture } from '../payload/architectures.ts';
 
 export interface ImageOptions {

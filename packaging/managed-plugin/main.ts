@@ -2,7 +2,7 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { runCommand } from '../../test/docker/harness/command.ts';
+import { runCommand } from '../../scripts/command.ts';
 import { type Architecture, architectures } from '../payload/architectures.ts';
 import { projectFolder } from '../payload/project.ts';
 import { hashOfTree, sizeOfTree } from '../payload/tree.ts';

@@ -6,7 +6,7 @@ import { copyFile, mkdir, realpath, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Component } from '../others/component.ts';
 import { debianComponents } from '../others/debian-components.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { type Architecture, architectures } from '../payload/architectures.ts';
 import { unpackedPackages } from '../payload/debian-archive.ts';
 

@@ -7,7 +7,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { madeOnce } from '../../scripts/made-once.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { type Architecture, architectures } from './architectures.ts';
 import { unpackedPackages } from './debian-archive.ts';
 import { nodeHeaders, nodeVersion } from './node-binary.ts';

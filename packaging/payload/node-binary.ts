@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { madeOnce } from '../../scripts/made-once.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { type Architecture, architectures } from './architectures.ts';
 import { partsFolder, projectFolder } from './project.ts';
 

@@ -1,7 +1,7 @@
 /** The checkout that packages are made from, and the folders below it in which they are made. */
 import { join } from 'node:path';
 import process from 'node:process';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 
 export const projectFolder = join(import.meta.dirname, '../..');
 /** What was downloaded or compiled, and is the same the next time. */

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { messageOf } from '../../common/fault.ts';
-import { mustRun } from '../../test/docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { addSystemFiles } from '../managed-plugin/system-files.ts';
 import { type Component, noticesOf } from '../others/component.ts';
 import { type Architecture, architectures } from '../payload/architectures.ts';

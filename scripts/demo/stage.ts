@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type CommandResult, runCommand } from '../../test/docker/harness/command.ts';
+import { type CommandResult, runCommand } from '../command.ts';
 import { Daemon } from '../../test/docker/harness/daemon.ts';
 import { images, importImages } from '../../test/docker/harness/images.ts';
 import { detachLoopsBelow, unmountBelow } from '../../test/docker/harness/loops.ts';

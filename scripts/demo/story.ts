@@ -1,7 +1,7 @@
 /** The life of one volume, step by step. Each step must go as told, else the demo fails. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CommandResult, runCommand } from '../../test/docker/harness/command.ts';
+import { type CommandResult, runCommand } from '../command.ts';
 import { images } from '../../test/docker/harness/images.ts';
 import { asTyped, type Narrator } from './narrator.ts';
 import type { Stage } from './stage.ts';

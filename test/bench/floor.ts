@@ -1,6 +1,6 @@
 /** Runs of the floor (floor.c says what it includes) beside the product, on the same file system. */
 import { mkdir } from 'node:fs/promises';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { type Step, type Steps, StepTimes } from './step-times.ts';
 import type { TestBed } from './test-bed.ts';
 

@@ -1,6 +1,6 @@
 /** Where the figures come from: without it they say little. */
 import { cpus, freemem, loadavg, release, totalmem } from 'node:os';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 
 export interface Machine {
   readonly processors: string;

@@ -5,7 +5,7 @@
  */
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { images } from '../docker/harness/images.ts';
 import { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { EngineClient, type NewVolume } from './engine-client.ts';

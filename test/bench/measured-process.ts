@@ -2,7 +2,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deadline, pause } from '../../common/deadline.ts';
-import { type Command, mustRun } from '../docker/harness/command.ts';
+import { type Command, mustRun } from '../../scripts/command.ts';
 import { Daemon } from '../docker/harness/daemon.ts';
 import type { HeapState } from './heap-probe.ts';
 import type { TestBed } from './test-bed.ts';

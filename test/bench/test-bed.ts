@@ -5,7 +5,7 @@
  */
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Command, mustRun } from '../docker/harness/command.ts';
+import { type Command, mustRun } from '../../scripts/command.ts';
 import { detachLoopsBelow } from '../docker/harness/loops.ts';
 import { MountNamespace } from '../docker/harness/namespace.ts';
 

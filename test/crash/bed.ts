@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { deadline } from '../../common/deadline.ts';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { detachLoopsBelow } from '../docker/harness/loops.ts';
 import { MountNamespace } from '../docker/harness/namespace.ts';
 import { type Answer, PluginDoor } from '../soak/plugin-door.ts';

@@ -7,7 +7,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { abortable, deadline } from '../../common/deadline.ts';
 import { errnoOf } from '../../common/fault.ts';
-import type { Command } from '../docker/harness/command.ts';
+import type { Command } from '../../scripts/command.ts';
 import { Daemon } from '../docker/harness/daemon.ts';
 
 export interface SideSetup {

@@ -2,7 +2,7 @@ import { access, chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { deadline, pause } from '../../common/deadline.ts';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { CrashBed } from './bed.ts';
 import { must } from './volumes.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { place } from '../esx-service/support/place.ts';
 import { startProgram } from '../support/program.ts';
-import { runCommand } from './harness/command.ts';
+import { runCommand } from '../../scripts/command.ts';
 import { detachLoopsBelow, loopsBelow } from './harness/loops.ts';
 import { PrivateDocker } from './harness/private-docker.ts';
 import { connect, createService, initSwarm, joinSwarm, tasks, untilContainers, untilTasks } from './swarm-node.ts';

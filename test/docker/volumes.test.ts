@@ -1,7 +1,7 @@
 /** The plugin's main job through a real dockerd: real VMDKs, loop devices, file systems and containers. */
 import { stat } from 'node:fs/promises';
 import anyTest, { type TestFn } from 'ava';
-import { mustRun } from './harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { images } from './harness/images.ts';
 import { loopsBelow } from './harness/loops.ts';
 import { PrivateDocker } from './harness/private-docker.ts';

@@ -6,7 +6,7 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import type { CommandResult } from '../docker/harness/command.ts';
+import type { CommandResult } from '../../scripts/command.ts';
 import type { Daemon } from '../docker/harness/daemon.ts';
 import { images } from '../docker/harness/images.ts';
 import { accepts } from '../docker/harness/answering.ts';

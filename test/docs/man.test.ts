@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pages } from '../../scripts/docs/pages.ts';
 import { roffOf } from '../../scripts/docs/roff.ts';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../../scripts/command.ts';
 import { projectFolder } from './documents.ts';
 
 /** The pages have none: the same sources make the same page, whenever. */

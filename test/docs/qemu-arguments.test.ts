@@ -2,7 +2,7 @@ import test from 'ava';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runCommand } from '../docker/harness/command.ts';
+import { runCommand } from '../../scripts/command.ts';
 import { stepsOf } from './console.ts';
 import { blocksOf, readDocument } from './documents.ts';
 

@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events';
 import { createInterface } from 'node:readline';
 import { abortable, deadline } from '../../common/deadline.ts';
-import type { Command } from '../docker/harness/command.ts';
+import type { Command } from '../../scripts/command.ts';
 import { OwnedProcess } from './owned-process.ts';
 
 const answerMs = 120_000;

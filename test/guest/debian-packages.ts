@@ -1,7 +1,7 @@
 /** Packages of this system's distribution, unpacked and not installed: nothing of the system's is changed. */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../../scripts/command.ts';
 
 const downloadMs = 300_000;
 

@@ -8,13 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream';
-import {
-  type Command,
-  type CommandOptions,
-  type CommandResult,
-  mustRun,
-  runCommand,
-} from '../docker/harness/command.ts';
+import { type Command, type CommandOptions, type CommandResult, mustRun, runCommand } from '../../scripts/command.ts';
 import { importPlain } from '../docker/harness/images.ts';
 import { Guest } from './guest.ts';
 import { GuestProgram } from './guest-program.ts';

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { CommandResult } from '../docker/harness/command.ts';
+import type { CommandResult } from '../../scripts/command.ts';
 import { images } from '../docker/harness/images.ts';
 import { daemonProgram } from '../esx-service/support/daemon.ts';
 import { AttachedContainer } from './attached-container.ts';

@@ -5,7 +5,7 @@
  */
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { makeInitrd } from './initrd.ts';
 import { debianKernel, type Kernel } from './kernel.ts';
 import { type Contents, copyInto, fingerprint, librariesOf, pathOf } from './machine-files.ts';

@@ -1,7 +1,7 @@
 /** Initial RAM disks: busybox, a start script, kernel modules in the order in which they are loaded, and programs. */
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import type { Kernel } from './kernel.ts';
 import { pathOf } from './machine-files.ts';
 import { withDependencies } from './modules.ts';

@@ -1,7 +1,7 @@
 /** The guests' kernel: Debian's for virtual machines, taken from its package without installing that. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { askApt, unpackPackages } from './debian-packages.ts';
 import { madeOnce } from './workshop.ts';
 

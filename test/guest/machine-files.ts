@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../../scripts/command.ts';
 
 /** Files and folders of this machine by their places in the guest. */
 export type Contents = ReadonlyMap<string, string>;

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { makeInitrd } from './initrd.ts';
 import { saveStarted } from './inner-machine.ts';
 import { debianKernel, type Kernel } from './kernel.ts';

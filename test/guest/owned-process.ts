@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { abortable, deadline } from '../../common/deadline.ts';
-import type { Command } from '../docker/harness/command.ts';
+import type { Command } from '../../scripts/command.ts';
 
 const endMs = 10_000;
 const keptCharacters = 8192;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { madeOnce, projectFolder } from './workshop.ts';
 
 const flags = '-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O2'.split(' ');

@@ -5,7 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { projectFolder } from './workshop.ts';
 
 /** Writes the archive. In the guest the product is in /vmdk, and the program of `inside/NAME.ts` is /vmdk/inside/NAME.js. */

@@ -5,7 +5,7 @@
  * disk is a snapshot, whose changes go to a nameless file.
  */
 import { join } from 'node:path';
-import type { Command } from '../docker/harness/command.ts';
+import type { Command } from '../../scripts/command.ts';
 import type { GuestImage } from './image.ts';
 
 export interface QemuOptions {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import test from 'ava';
 import { supervisorOf } from '../../native/service-manager.ts';
-import { runCommand } from '../docker/harness/command.ts';
+import { runCommand } from '../../scripts/command.ts';
 import { NotifyListener } from './support/notify-listener.ts';
 import { scratch } from './support/scratch.ts';
 

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import test from 'ava';
 import { assemblePlugin } from '../../packaging/managed-plugin/assemble.ts';
 import { hashOfTree, sizeOfTree } from '../../packaging/payload/tree.ts';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../../scripts/command.ts';
 
 test('arm64: all programs and libraries are for it, and each library that one names is there', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'plugin-'));

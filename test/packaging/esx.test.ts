@@ -7,7 +7,7 @@ import test from 'ava';
 import { arArchive } from '../../packaging/esx/archive.ts';
 import { buildVib, esxHome } from '../../packaging/esx/build.ts';
 import { serviceConfigSchema } from '../../esx-service/config.ts';
-import { mustRun, runCommand } from '../docker/harness/command.ts';
+import { mustRun, runCommand } from '../../scripts/command.ts';
 import { scratch } from '../native/support/scratch.ts';
 
 const hashed = (kind: string, bytes: Buffer): string => createHash(kind).update(bytes).digest('hex');

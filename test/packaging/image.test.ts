@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import anyTest, { type TestFn } from 'ava';
 import { assembleImage, imageReference } from '../../packaging/image/assemble.ts';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 import { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { scratch } from '../native/support/scratch.ts';
 

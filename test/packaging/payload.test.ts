@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { assemblePayload, installedFolder, noticesFile } from '../../packaging/payload/payload.ts';
 import { hashOfTree } from '../../packaging/payload/tree.ts';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 
 async function payload(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'payload-'));

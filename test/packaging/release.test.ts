@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { checksumsOf } from '../../packaging/release/checksums.ts';
 import { problemsOfVersions } from '../../packaging/release/versions.ts';
-import { mustRun } from '../docker/harness/command.ts';
+import { mustRun } from '../../scripts/command.ts';
 
 const root = join(import.meta.dirname, '../..');
 

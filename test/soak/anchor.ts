@@ -3,7 +3,7 @@
  * namespace can be entered, and its files be reached from here.
  */
 import { Daemon } from '../docker/harness/daemon.ts';
-import type { Command } from '../docker/harness/command.ts';
+import type { Command } from '../../scripts/command.ts';
 
 const startMs = 10_000;
 

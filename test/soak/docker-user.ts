@@ -5,7 +5,7 @@
  */
 import { deadline, pause } from '../../common/deadline.ts';
 import { messageOf } from '../../common/fault.ts';
-import type { CommandResult } from '../docker/harness/command.ts';
+import type { CommandResult } from '../../scripts/command.ts';
 import type { PrivateDocker } from '../docker/harness/private-docker.ts';
 import { dataIsWrong } from './container-script.ts';
 import { stacksOf } from './dockerd-stacks.ts';

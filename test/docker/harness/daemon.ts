@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { abortable, deadline, pause } from '../../../common/deadline.ts';
-import type { Command } from './command.ts';
+import type { Command } from '../../../scripts/command.ts';
 
 export interface DaemonSetup {
   /** For messages. */

@@ -4,7 +4,7 @@
  */
 import { copyFile, mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CommandResult, mustRun } from './command.ts';
+import { type CommandResult, mustRun } from '../../../scripts/command.ts';
 
 export const images = {
   /** Has no `/data`. */

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { mustRun } from './command.ts';
+import { mustRun } from '../../../scripts/command.ts';
 
 const listSchema = z.object({
   loopdevices: z.array(

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, readlink } from 'node:fs/promises';
 import { abortable, deadline } from '../../../common/deadline.ts';
-import type { Command } from './command.ts';
+import type { Command } from '../../../scripts/command.ts';
 import { killIfAlive, processTree, untilEnded } from './processes.ts';
 
 /** Ends when its standard input does: with us, however we end. */

@@ -11,7 +11,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { accepts, answersPing } from './answering.ts';
-import { type Command, type CommandOptions, type CommandResult, mustRun, runCommand } from './command.ts';
+import {
+  type Command,
+  type CommandOptions,
+  type CommandResult,
+  mustRun,
+  runCommand,
+} from '../../../scripts/command.ts';
 import { removeControlGroups } from './control-groups.ts';
 import { Daemon } from './daemon.ts';
 import { importImages } from './images.ts';

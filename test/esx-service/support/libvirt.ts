@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { abortable, deadline } from '../../../common/deadline.ts';
-import { mustRun, runCommand, type CommandResult } from '../../docker/harness/command.ts';
+import { mustRun, runCommand, type CommandResult } from '../../../scripts/command.ts';
 import { askApt, unpackPackages } from '../../guest/debian-packages.ts';
 import { OwnedProcess } from '../../guest/owned-process.ts';
 import { madeOnce } from '../../guest/workshop.ts';

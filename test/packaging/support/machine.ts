@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { deadline, pause } from '../../../common/deadline.ts';
 import { machinesFolder, smallDebian } from '../../../packaging/debian/small-debian.ts';
-import { type Command, type CommandResult, mustRun, runCommand } from '../../docker/harness/command.ts';
+import { type Command, type CommandResult, mustRun, runCommand } from '../../../scripts/command.ts';
 import { removeControlGroups } from '../../docker/harness/control-groups.ts';
 
 const packages = ['systemd', 'systemd-sysv', 'e2fsprogs', 'mount', 'libstdc++6', 'libblkid1'];

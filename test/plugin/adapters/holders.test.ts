@@ -9,7 +9,7 @@ import { isHeld } from '../../../native/exclusive.ts';
 import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
 import { mount, unmount } from '../../../native/mounts.ts';
 import { ProcessMountTables } from '../../../plugin/adapters/holders.ts';
-import { mustRun } from '../../docker/harness/command.ts';
+import { mustRun } from '../../../scripts/command.ts';
 
 interface MountedDisk extends AsyncDisposable {
   readonly path: string;

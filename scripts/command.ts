@@ -1,7 +1,7 @@
 /** One program run to its end, with all that it said. A code other than 0 is an answer, not an error. */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
-import { deadline } from '../../../common/deadline.ts';
+import { deadline } from '../common/deadline.ts';
 
 export interface CommandResult {
   readonly stdout: string;
