@@ -1,6 +1,7 @@
 /** Node alone, of the version that the product is tested with, from its npm package. */
 import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import process from 'node:process';
 import { madeOnce } from '../../scripts/made-once.ts';
 import { mustRun } from '../../scripts/command.ts';
 import { type Architecture, architectures } from './architectures.ts';
@@ -34,7 +35,8 @@ export async function nodeVersion(): Promise<string> {
 async function download(name: string, version: string, folder: string, path: string): Promise<void> {
   const downloads = await mkdtemp(join(folder, '.npm-'));
   const pack = ['npm', 'pack', '--silent', '--pack-destination', downloads, `${name}@${version}`] as const;
-  await mustRun(pack, { timeoutMs: downloadMs });
+  // npm would leave its own compiled code in the temporary folder.
+  await mustRun(pack, { timeoutMs: downloadMs, env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' } });
   const [file = ''] = await readdir(downloads);
   await mustRun(['tar', '--extract', '--file', join(downloads, file), '--directory', downloads, 'package/bin/node']);
   await copyFile(join(downloads, 'package/bin/node'), path);
