@@ -27,6 +27,18 @@ export const elsewhere: readonly Elsewhere[] = [
   },
   {
     file: 'docs/managed-plugin.md',
+    begins: 'docker plugin install',
+    shownBy: ['test/packaging/registry.test.ts', 'upgraded with its data'],
+    why: 'it is done there with a registry of the test',
+  },
+  {
+    file: 'docs/managed-plugin.md',
+    begins: 'docker plugin upgrade',
+    shownBy: ['test/packaging/registry.test.ts', 'upgraded with its data'],
+    why: 'it is done there with a registry of the test',
+  },
+  {
+    file: 'docs/managed-plugin.md',
     begins: 'docker plugin',
     shownBy: ['test/packaging/managed.test.ts', 'over its own removal'],
     why: 'it is done there with folders of the test',
