@@ -4,6 +4,7 @@
  * containers that use them.
  */
 import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { abortable, deadline } from '../common/deadline.ts';
 import { KeyedLock } from '../common/keyed-lock.ts';
 import { failureFields, type Logger } from '../common/logging.ts';
@@ -16,6 +17,7 @@ import { dialer } from '../native/channel/transports.ts';
 import { socketOwner } from '../native/file-lock.ts';
 import { BlockDevices } from './adapters/devices.ts';
 import { DockerContainers } from './adapters/docker-containers.ts';
+import { Dockerd } from './adapters/dockerd.ts';
 import { DockerdStarts } from './adapters/dockerd-starts.ts';
 import { KernelFileSystems } from './adapters/file-systems.ts';
 import { ProcessMountTables } from './adapters/holders.ts';
@@ -80,7 +82,8 @@ export async function startPlugin(
   const devices = opened.use(BlockDevices.open({ logger }));
   const news = new StatusNews({ address, tell });
   const boot = await bootId();
-  const wired = wire(config, address, logger, { referenceLog, devices, bootId: boot, news });
+  const dockerd = new Dockerd(logger);
+  const wired = wire(config, address, logger, { referenceLog, devices, bootId: boot, news, dockerd });
   const { client, driver, keeper, sweeper, transitions } = wired;
   opened.defer(() => keeper.settled());
   opened.use(client);
@@ -95,10 +98,13 @@ export async function startPlugin(
     scope: config.embedded ? 'local' : 'global',
   });
   const onStart = driver.activated.bind(driver);
-  const dockerd = isManagedPlugin
+  const starts = isManagedPlugin
     ? new DockerdStarts({ folder: config.stateDir, bootId: boot, logger, onStart })
     : undefined;
-  const onConnection = dockerd?.connected.bind(dockerd);
+  const onConnection = (connection: Socket): void => {
+    const process = dockerd.connected(connection);
+    if (process) starts?.connected(process);
+  };
   opened.use(await HttpServer.open(app, { path: config.socket, logger, closeLimitMs, onConnection }));
   news.serving(config.socket);
   logger.info('plugin ready', { socket: config.socket, service: address, version });
@@ -136,6 +142,7 @@ interface Opened {
   readonly devices: BlockDevices;
   readonly bootId: string;
   readonly news: StatusNews;
+  readonly dockerd: Dockerd;
 }
 
 interface Wired {
@@ -147,7 +154,7 @@ interface Wired {
 }
 
 function wire(config: PluginConfig, address: string, logger: Logger, opened: Opened): Wired {
-  const { referenceLog, devices, bootId, news } = opened;
+  const { referenceLog, devices, bootId, news, dockerd } = opened;
   const view = new VolumeView();
   const held = new HeldVolumes(referenceLog, (name) => {
     view.forgetRow(name);
@@ -202,7 +209,7 @@ function wire(config: PluginConfig, address: string, logger: Logger, opened: Ope
   });
   const isHostConnected = (): boolean => client.isConnected;
   const limits = { createMs: config.createTimeoutMs, mountMs, requestMs };
-  const volumes = new Volumes({ ...shared, host, limits, isHostConnected });
+  const volumes = new Volumes({ ...shared, host, dockerReach: dockerd, limits, isHostConnected });
   const now = Date.now;
   const health = {
     address,

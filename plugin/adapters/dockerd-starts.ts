@@ -1,17 +1,14 @@
 /**
- * Notices that dockerd was started anew, by the process that connects. A managed plugin needs it: dockerd makes no
- * handshake with it, and keeps it running over a restart of its own when live-restore is on. Invariants: each start is told
- * once, before anything that this dockerd asks for is read, whether we ran all the time or were started after it; a
- * restart of ours alone is none.
+ * Notices that dockerd was started anew. A managed plugin needs it: dockerd makes no handshake with it, and keeps it
+ * running over a restart of its own when live-restore is on. Invariants: each start is told once, before anything that
+ * this dockerd asks for is read, whether we ran all the time or were started after it; a restart of ours alone is none.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { errnoOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
-import { peerProcess } from '../../native/peer-process.ts';
-import { startTicksIn } from '../../native/process-times.ts';
 import type { ProcessTime } from '../ports/holders.ts';
+import type { DockerdProcess } from './dockerd.ts';
 
 export interface DockerdStartsOptions {
   /** Of the plugin's state; the last dockerd is remembered in it. */
@@ -22,8 +19,6 @@ export interface DockerdStartsOptions {
 }
 
 const fileName = 'last-dockerd';
-/** As the kernel names its process. */
-const programName = 'dockerd';
 
 export class DockerdStarts {
   readonly #options: DockerdStartsOptions;
@@ -33,35 +28,30 @@ export class DockerdStarts {
   constructor(options: DockerdStartsOptions) {
     this.#options = options;
     this.#path = join(options.folder, fileName);
-    this.#last = ifThere(this.#path) ?? '';
+    this.#last = ifThere(this.#path);
   }
 
-  /** To be called for each connection before it is read. */
-  connected(connection: Socket): void {
+  /** To be called for each connection of a dockerd before it is read. */
+  connected({ pid, startedAt }: DockerdProcess): void {
     const { bootId, logger, onStart } = this.#options;
+    const dockerd = `${bootId} ${pid} ${startedAt}\n`;
+    if (dockerd === this.#last) return;
+    this.#last = dockerd;
+    logger.info('dockerd was started', { pid });
+    onStart(startedAt);
     try {
-      const pid = peerProcess(connection);
-      if (pid === undefined || ifThere(`/proc/${pid}/comm`)?.trim() !== programName) return;
-      const stat = ifThere(`/proc/${pid}/stat`);
-      if (stat === undefined) return;
-      const startedAt = startTicksIn(stat);
-      const dockerd = `${bootId} ${pid} ${startedAt}\n`;
-      if (dockerd === this.#last) return;
-      this.#last = dockerd;
-      logger.info('dockerd was started', { pid });
-      onStart(startedAt);
       writeFileSync(this.#path, dockerd, { mode: 0o600 });
     } catch (error) {
-      logger.warn('could not find out whether dockerd was started', failureFields(error));
+      logger.warn('could not note that dockerd was started', failureFields(error));
     }
   }
 }
 
-function ifThere(path: string): string | undefined {
+function ifThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes(errnoOf(error) ?? '')) return undefined;
+    if (errnoOf(error) === 'ENOENT') return '';
     throw error;
   }
 }

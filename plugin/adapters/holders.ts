@@ -4,11 +4,12 @@
  * surely the mere echo of that one, which the kernel keeps in other namespaces (those of system services, say) and takes
  * back with ours.
  */
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { errnoOf } from '../../common/fault.ts';
-import { type MountEntry, parseMountinfo } from '../../native/mountinfo.ts';
+import { parseMountinfo } from '../../native/mountinfo.ts';
 import { startTicks, ticksNow } from '../../native/process-times.ts';
 import type { Holders, ProcessTime } from '../ports/holders.ts';
+import { mountsOfDevice } from './device-mounts.ts';
 import { isEcho, placesOf } from './mount-propagation.ts';
 
 export class ProcessMountTables implements Holders {
@@ -22,31 +23,16 @@ export class ProcessMountTables implements Holders {
   }
 
   async isMountedElsewhere(devicePath: string, path: string | undefined, before?: ProcessTime): Promise<boolean> {
-    const number = await deviceNumber(devicePath);
-    // A btrfs has a device number of its own making, so its source is what tells; and so it is for a disk that was taken
-    // out, whose name the kernel gives to no other one as long as it is mounted.
-    const isOfDevice = ({ deviceMajor, deviceMinor, source }: MountEntry): boolean =>
-      `${deviceMajor}:${deviceMinor}` === number || source === devicePath;
+    const { isOne, maybeIn } = await mountsOfDevice(devicePath);
     const table = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
-    const ours = placesOf(table, (entry) => isOfDevice(entry) && entry.target === path);
-    const others = placesOf(table, (entry) => isOfDevice(entry) && entry.target !== path);
+    const ours = placesOf(table, (entry) => isOne(entry) && entry.target === path);
+    const others = placesOf(table, (entry) => isOne(entry) && entry.target !== path);
     if (others.some((place) => !isEcho(place, ours))) return true;
     for await (const text of otherTables(before)) {
-      if (!text.includes(` ${number} `) && !text.includes(` ${devicePath} `)) continue;
-      if (placesOf(parseMountinfo(text), isOfDevice).some((place) => !isEcho(place, ours))) return true;
+      if (!maybeIn(text)) continue;
+      if (placesOf(parseMountinfo(text), isOne).some((place) => !isEcho(place, ours))) return true;
     }
     return false;
-  }
-}
-
-/** As mount tables show it; of a device that is not there any more one that none of them shows. */
-async function deviceNumber(devicePath: string): Promise<string> {
-  try {
-    const { rdev } = await stat(devicePath);
-    return `${major(rdev)}:${minor(rdev)}`;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return 'none';
-    throw error;
   }
 }
 
@@ -77,13 +63,4 @@ async function ifSeen<T>(reading: Promise<T>): Promise<T | undefined> {
     if (['ENOENT', 'ESRCH', 'EINVAL', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
   }
-}
-
-/** As makedev(3) packs them. */
-function major(device: number): number {
-  return Number((BigInt(device) >> 8n) & 0xfffn) + Number((BigInt(device) >> 32n) & ~0xfffn);
-}
-
-function minor(device: number): number {
-  return Number((BigInt(device) & 0xffn) | ((BigInt(device) >> 12n) & ~0xffn & 0xffffffffn));
 }

@@ -1,7 +1,7 @@
 /**
  * Docker's volume operations. Invariants: changes are transitions (see there); a Mount is answered only when the file
- * system is mounted at the answered path; references are recorded before they are answered; whoever leaves a volume
- * last lets it go; reads wait for nothing.
+ * system is mounted at the answered path, and never when dockerd surely does not see it there; references are recorded
+ * before they are answered; whoever leaves a volume last lets it go; reads wait for nothing.
  */
 import { deadline } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
@@ -13,6 +13,7 @@ import { type DockerVolume, dockerVolume } from '../core/docker-volume.ts';
 import { mountPathOf } from '../core/mount-path.ts';
 import { allOf, countOf, isCurrent, replacesCarried } from '../core/references.ts';
 import type { ProcessTime } from '../ports/holders.ts';
+import type { DockerReach } from '../ports/docker-reach.ts';
 import type { VolumeDriver } from '../ports/driver.ts';
 import type { FileSystems } from '../ports/file-systems.ts';
 import type { Host } from '../ports/host.ts';
@@ -38,6 +39,7 @@ export interface VolumesParts {
   readonly mounter: DiskMounter;
   readonly fileSystems: FileSystems;
   readonly usage: Usage;
+  readonly dockerReach: DockerReach;
   /** Shared with recovery and sweeper. */
   readonly transitions: Transitions;
   readonly logger: Logger;
@@ -111,6 +113,7 @@ export class Volumes implements VolumeOperations {
       const { disk, path } = await this.#broughtUp(name, limit.signal);
       await using undo = new Undo();
       undo.add(() => this.#leave(name));
+      await this.#checkSeen(disk);
       const isReplacing = await this.#givesWay(name, disk, id);
       limit.signal.throwIfAborted();
       held.addReference(name, id, isReplacing);
@@ -201,6 +204,15 @@ export class Volumes implements VolumeOperations {
     const disk = await mounter.mount(name, mountPathOf(mountRoot, name), signal, held.get(name)?.disk);
     held.hold(disk);
     return { disk, path: disk.path };
+  }
+
+  /** @throws Fault NotSupported when Docker would give its container an empty folder of the host in place of the disk */
+  async #checkSeen({ name, devicePath }: HeldDisk): Promise<void> {
+    if (!(await this.#parts.dockerReach.isHidden(devicePath))) return;
+    throw new Fault(
+      'NotSupported',
+      `volume ${name} is not given away, because what this plugin mounts does not reach dockerd, which would take an empty folder of the host for it: start the plugin anew (a managed one by docker plugin disable --force and enable), and let nothing keep its mounts from the host`,
+    );
   }
 
   /**

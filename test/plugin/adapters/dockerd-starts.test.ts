@@ -1,97 +1,73 @@
 /** A process of dockerd's name connects, and is told apart from others by when it was started. */
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { connect } from 'node:net';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { silentLogger } from '../../../common/logging.ts';
 import { startTicks } from '../../../native/process-times.ts';
+import { Dockerd } from '../../../plugin/adapters/dockerd.ts';
 import { DockerdStarts } from '../../../plugin/adapters/dockerd-starts.ts';
-
-/** Connects once for each line that it reads, and says so. */
-const script = `$| = 1; use IO::Socket::UNIX; my @kept;
-while (<STDIN>) { push @kept, IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print "connected\\n"; }`;
+import { ConnectionScene } from './connection-scene.ts';
 
 class Scene {
-  readonly folder: string;
   readonly told: number[] = [];
-  starts: DockerdStarts;
-  readonly #server: Server;
+  readonly connections: ConnectionScene;
+  #starts: DockerdStarts;
 
-  private constructor(folder: string) {
-    this.folder = folder;
-    this.starts = this.restarted();
-    this.#server = createServer((connection) => this.starts.connected(connection));
+  private constructor(connections: ConnectionScene) {
+    this.connections = connections;
+    this.#starts = this.#started();
   }
 
   static async open(t: ExecutionContext): Promise<Scene> {
-    const folder = await mkdtemp(join(tmpdir(), 'dockerd-starts-'));
-    const scene = new Scene(folder);
-    // The kernel names a process after the file that was executed.
-    await mkdir(join(folder, 'bin'));
-    await symlink('/usr/bin/perl', join(folder, 'bin/dockerd'));
-    scene.#server.listen(scene.socket);
-    await once(scene.#server, 'listening');
-    t.teardown(async () => {
-      scene.#server.close();
-      await rm(folder, { recursive: true });
-    });
+    const connections = await ConnectionScene.open(t);
+    const scene = new Scene(connections);
+    const dockerd = new Dockerd(silentLogger);
+    connections.onConnection = (connection) => {
+      const process = dockerd.connected(connection);
+      if (process) scene.#starts.connected(process);
+    };
     return scene;
   }
 
-  get socket(): string {
-    return join(this.folder, 'plugin.sock');
+  /** Our process, not dockerd. */
+  restart(): void {
+    this.#starts = this.#started();
   }
 
-  /** Our process as it is after a restart. */
-  restarted(): DockerdStarts {
+  #started(): DockerdStarts {
     const onStart = (at: number): void => void this.told.push(at);
-    return new DockerdStarts({ folder: this.folder, bootId: 'boot', logger: silentLogger, onStart });
-  }
-
-  dockerd(t: ExecutionContext): ChildProcessWithoutNullStreams {
-    const child = spawn(join(this.folder, 'bin/dockerd'), ['-e', script, this.socket]);
-    t.teardown(() => child.kill('SIGKILL'));
-    return child;
-  }
-
-  async connection(child: ChildProcessWithoutNullStreams): Promise<void> {
-    const served = once(this.#server, 'connection');
-    child.stdin.write('\n');
-    await Promise.all([served, once(child.stdout, 'data')]);
+    return new DockerdStarts({ folder: this.connections.folder, bootId: 'boot', logger: silentLogger, onStart });
   }
 }
 
 test('dockerd starts: each dockerd is told once, with its start, however often it connects', async (t) => {
   const scene = await Scene.open(t);
-  const first = scene.dockerd(t);
-  await scene.connection(first);
-  await scene.connection(first);
+  const first = scene.connections.dockerd(t);
+  await scene.connections.made(first);
+  await scene.connections.made(first);
   t.deepEqual(scene.told, [await startTicks(Number(first.pid))]);
-  const second = scene.dockerd(t);
-  await scene.connection(second);
+  const second = scene.connections.dockerd(t);
+  await scene.connections.made(second);
   t.deepEqual(scene.told.slice(1), [await startTicks(Number(second.pid))]);
 });
 
 test('dockerd starts: the plugin was started again under the same dockerd: that is no start of dockerd', async (t) => {
   const scene = await Scene.open(t);
-  const dockerd = scene.dockerd(t);
-  await scene.connection(dockerd);
-  scene.starts = scene.restarted();
-  await scene.connection(dockerd);
+  const dockerd = scene.connections.dockerd(t);
+  await scene.connections.made(dockerd);
+  scene.restart();
+  await scene.connections.made(dockerd);
   t.is(scene.told.length, 1);
-  scene.starts = scene.restarted();
-  await scene.connection(scene.dockerd(t));
+  scene.restart();
+  await scene.connections.made(scene.connections.dockerd(t));
   t.is(scene.told.length, 2, 'another dockerd, after a restart of both');
 });
 
 test('dockerd starts: who else connects is none', async (t) => {
   const scene = await Scene.open(t);
-  const connection = connect(scene.socket);
+  const connection = connect(scene.connections.socket);
   t.teardown(() => connection.destroy());
   await once(connection, 'connect');
-  await scene.connection(scene.dockerd(t));
+  await scene.connections.made(scene.connections.dockerd(t));
   t.is(scene.told.length, 1);
 });

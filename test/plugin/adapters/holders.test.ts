@@ -1,39 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test from 'ava';
 import { pause } from '../../../common/deadline.ts';
 import { isHeld } from '../../../native/exclusive.ts';
-import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
-import { mount, unmount } from '../../../native/mounts.ts';
+import { unmount } from '../../../native/mounts.ts';
 import { ProcessMountTables } from '../../../plugin/adapters/holders.ts';
-import { mustRun } from '../../../scripts/command.ts';
-
-interface MountedDisk extends AsyncDisposable {
-  readonly path: string;
-  readonly target: string;
-}
-
-/** Disposed of when it is unmounted again. */
-async function mountedDisk(): Promise<MountedDisk> {
-  const folder = await mkdtemp(join(tmpdir(), 'holders-'));
-  const [image, target] = [join(folder, 'disk'), join(folder, 'mnt')];
-  await mkdir(target);
-  await mustRun(['truncate', '--size', '20M', image]);
-  await mustRun(['mkfs.ext4', '-q', image]);
-  const { path } = await attachLoop({ backingPath: image, isReadOnly: false });
-  await mount({ source: path, target, fstype: 'ext4' });
-  return {
-    path,
-    target,
-    async [Symbol.asyncDispose]() {
-      await detachLoop(path);
-      await rm(folder, { recursive: true });
-    },
-  };
-}
+import { mountedDisk } from './mounted-disk.ts';
 
 /** A process that has a copy of all mounts of now, until its end. */
 async function inOtherNamespace(): Promise<{ readonly end: () => Promise<void> }> {

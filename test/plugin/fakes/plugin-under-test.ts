@@ -3,6 +3,7 @@ import { KeyedLock } from '../../../common/keyed-lock.ts';
 import type { FullName } from '../../../common/names.ts';
 import { silentLogger } from '../../../common/logging.ts';
 import type { Reply } from '../../../native/channel/contract.ts';
+import type { DockerReach } from '../../../plugin/ports/docker-reach.ts';
 import { HeldVolumes } from '../../../plugin/service/held-volumes.ts';
 import { DiskMounter, type HeldDisk } from '../../../plugin/service/disk-mounter.ts';
 import { notedHost } from '../../../plugin/service/noted-host.ts';
@@ -42,11 +43,13 @@ export interface PluginOptions {
   /** What the plugin believes of its service. */
   readonly isHostConnected?: () => boolean;
   readonly limits?: Partial<TimeLimits>;
+  /** Left out, Docker sees all that is mounted. */
+  readonly dockerReach?: DockerReach;
 }
 
 export async function startPlugin(guest: FakeGuest, options: PluginOptions = {}): Promise<PluginUnderTest> {
   const { devices, fileSystems, mountPoints, holders, containers, referenceLog } = guest;
-  const { isHostConnected = (): boolean => true } = options;
+  const { isHostConnected = (): boolean => true, dockerReach = { isHidden: () => Promise.resolve(false) } } = options;
   const logger = silentLogger;
   const view = new VolumeView();
   const held = new HeldVolumes(referenceLog, (name) => {
@@ -78,7 +81,7 @@ export async function startPlugin(guest: FakeGuest, options: PluginOptions = {})
     keeper.heard(event);
   };
   const limits = { createMs: longMs, mountMs: longMs, requestMs: longMs, ...options.limits };
-  const volumes = new Volumes({ ...shared, limits, isHostConnected });
+  const volumes = new Volumes({ ...shared, dockerReach, limits, isHostConnected });
   const clock = { nowMs: 0 };
   const sweeper = new Sweeper({
     ...shared,

@@ -1,0 +1,58 @@
+/** A socket, and processes of dockerd's name that connect to it when they are told to. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+
+/** Connects once for each line that it reads, and says so. */
+const script = `$| = 1; use IO::Socket::UNIX; my @kept;
+while (<STDIN>) { push @kept, IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; print "connected\\n"; }`;
+
+export class ConnectionScene {
+  readonly folder: string;
+  onConnection: ((connection: Socket) => void) | undefined;
+  readonly #server: Server;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.#server = createServer((connection) => this.onConnection?.(connection));
+  }
+
+  static async open(t: ExecutionContext): Promise<ConnectionScene> {
+    const folder = await mkdtemp(join(tmpdir(), 'connections-'));
+    const scene = new ConnectionScene(folder);
+    // The kernel names a process after the file that was executed.
+    await mkdir(join(folder, 'bin'));
+    await symlink('/usr/bin/perl', join(folder, 'bin/dockerd'));
+    scene.#server.listen(scene.socket);
+    await once(scene.#server, 'listening');
+    t.teardown(async () => {
+      scene.#server.close();
+      await rm(folder, { recursive: true });
+    });
+    return scene;
+  }
+
+  get socket(): string {
+    return join(this.folder, 'plugin.sock');
+  }
+
+  /** @param propagation gives it a mount namespace of its own, which news of our mounts reaches in this way */
+  dockerd(t: ExecutionContext, propagation?: 'private' | 'slave'): ChildProcessWithoutNullStreams {
+    const inOwn = propagation === undefined ? [] : ['unshare', '--mount', '--propagation', propagation];
+    const command = [...inOwn, join(this.folder, 'bin/dockerd'), '-e', script, this.socket];
+    const child = spawn('env', command);
+    t.teardown(() => child.kill('SIGKILL'));
+    return child;
+  }
+
+  /** Resolves when it has connected once more. */
+  async made(child: ChildProcessWithoutNullStreams): Promise<void> {
+    const served = once(this.#server, 'connection');
+    child.stdin.write('\n');
+    await Promise.all([served, once(child.stdout, 'data')]);
+  }
+}
