@@ -18,7 +18,7 @@ export default {
   files: ['test/**/*.test.ts', ...leftOut],
   extensions: { ts: 'module' },
   workerThreads: false,
-  concurrency: 2,
+  concurrency: 3,
   /** Without news of any test. */
   timeout: isSlow ? '480s' : '120s',
 };
