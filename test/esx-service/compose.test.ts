@@ -9,7 +9,8 @@ import type { ChannelEvent, Reply } from '../../native/channel/contract.ts';
 import { listLoops } from '../../native/loop-devices.ts';
 import { never, refused } from './support/commands.ts';
 import { mebibyte, place } from './support/place.ts';
-import { clientsOf, configIn, emptyDisk, startRunning } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf, configIn, startRunning } from './support/running.ts';
 
 test('service: who the VM is comes from its socket, and short names are on its own default datastore', async (t) => {
   const at = await place(t);

@@ -9,7 +9,8 @@ import type { ChannelEvent } from '../../native/channel/contract.ts';
 import { never } from './support/commands.ts';
 import { Libvirt, libvirtUser } from './support/libvirt.ts';
 import { type Place, place, volumesOf } from './support/place.ts';
-import { clientsOf, configIn, emptyDisk } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf, configIn } from './support/running.ts';
 
 const { serial } = test;
 

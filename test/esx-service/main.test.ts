@@ -5,7 +5,8 @@ import test from 'ava';
 import { never } from './support/commands.ts';
 import { daemon, daemonProgram } from './support/daemon.ts';
 import { filesOf, mebibyte, place } from './support/place.ts';
-import { clientsOf, emptyDisk } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf } from './support/running.ts';
 
 test('vmdkopsd: SIGTERM ends it in order, with its sockets gone and its disks attached', async (t) => {
   const at = await place(t);

@@ -8,7 +8,8 @@ import { type Answer, ask, request } from '../native/channel/support/requests.ts
 import { hello } from '../native/channel/support/service.ts';
 import { filesOf, type Place, place } from './support/place.ts';
 import { type Qemu, startQemu } from './support/qemu.ts';
-import { clientsOf, configIn, emptyDisk } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf, configIn } from './support/running.ts';
 
 const { serial } = test;
 

@@ -7,7 +7,8 @@ import type { ChannelEvent } from '../../native/channel/contract.ts';
 import { never, refused } from './support/commands.ts';
 import { type Place, place } from './support/place.ts';
 import { startQemu } from './support/qemu.ts';
-import { clientsOf, configIn, emptyDisk } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf, configIn } from './support/running.ts';
 
 const { serial } = test;
 

@@ -7,7 +7,8 @@ import { mount, unmount } from '../../native/mounts.ts';
 import { never } from './support/commands.ts';
 import { daemon, kill } from './support/daemon.ts';
 import { fileOf, filesOf, place, run } from './support/place.ts';
-import { clientsOf, emptyDisk } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { clientsOf } from './support/running.ts';
 
 test('vmdkopsd: killed under mounted volumes, the next one knows who holds what, frees the rest, and sweeps', async (t) => {
   const at = await place(t);

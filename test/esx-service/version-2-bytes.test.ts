@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import test from 'ava';
 import { never } from './support/commands.ts';
 import { place } from './support/place.ts';
-import { emptyDisk, startRunning } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { startRunning } from './support/running.ts';
 import { askOn, bytesOf } from './support/version-2-client.ts';
 
 async function askAt(path: string, text: string, beforeEach: () => Promise<unknown>): Promise<string> {

@@ -8,7 +8,8 @@ import { listenOnSocket } from '../../common/unix-socket.ts';
 import type { ServiceStatus } from '../../esx-service/service/status.ts';
 import { never } from './support/commands.ts';
 import { place, volumesOf } from './support/place.ts';
-import { emptyDisk, startRunning } from './support/running.ts';
+import { emptyDisk } from '../support/empty-disk.ts';
+import { startRunning } from './support/running.ts';
 
 const program = join(import.meta.dirname, '../../esx-service/vmdkops.ts');
 

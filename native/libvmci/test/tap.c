@@ -116,6 +116,7 @@ int main(void)
     disk_tests();
     file_tests();
     child_tests();
+    local_tests();
     printf("1..%d\n", ran);
     char command[128];
     (void)snprintf(command, sizeof command, "rm -rf --one-file-system %s", folder);

@@ -27,5 +27,6 @@ void stream_tests(void);
 void disk_tests(void);
 void file_tests(void);
 void child_tests(void);
+void local_tests(void);
 
 #endif

@@ -2,7 +2,8 @@ import { request } from 'node:http';
 import test from 'ava';
 import { never } from '../support/commands.ts';
 import { place } from '../support/place.ts';
-import { emptyDisk, type Running, startRunning } from '../support/running.ts';
+import { emptyDisk } from '../../support/empty-disk.ts';
+import { type Running, startRunning } from '../support/running.ts';
 
 interface Answer {
   readonly status: number | undefined;

@@ -24,7 +24,8 @@ import { reconcile } from '../../../esx-service/service/reconcile.ts';
 import { Reconfigurations } from '../../../esx-service/service/reconfigurations.ts';
 import type { Guest, Service } from '../../../esx-service/service/service.ts';
 import type { Args, Reply, Volume } from '../../../native/channel/contract.ts';
-import { mebibyte, type Place, place } from './place.ts';
+import { emptyDisk } from '../../support/empty-disk.ts';
+import { type Place, place } from './place.ts';
 
 export const never = new AbortController().signal;
 export const vms = ['alpha', 'beta'].map((name) => ({ id: name, name }));
@@ -63,16 +64,6 @@ export interface CommandsOptions {
   readonly timeoutMs?: number;
   readonly askTimeoutMs?: number;
 }
-
-const emptyDisk = {
-  sizeBytes: 8 * mebibyte,
-  fstype: 'ext4',
-  diskformat: 'thin',
-  access: 'read-write',
-  attachAs: 'independent_persistent',
-  mountOptions: [],
-  root: {},
-} satisfies Partial<Args<'create'>>;
 
 export async function startCommands(t: ExecutionContext, options: CommandsOptions): Promise<Commands> {
   const { logger = silentLogger, hypervisor = new LoopHypervisor(vms), wrap = (datastore) => datastore } = options;
@@ -122,9 +113,9 @@ function bind(
   const context = ({ key = randomUUID(), signal = never }: Partial<Context> = {}): Context => ({ vm: '', key, signal });
   return {
     create: async (name, args, given) =>
-      (await create(service, guest(given?.vm), { ...emptyDisk, ...args, name }, context(given))).volume,
+      (await create(service, guest(given?.vm), { ...emptyDisk(name), ...args }, context(given))).volume,
     clone: async (name, source, args) => {
-      const { sizeBytes: _size, fstype: _fstype, ...rest } = emptyDisk;
+      const { sizeBytes: _size, fstype: _fstype, ...rest } = emptyDisk(name);
       return (await create(service, guest(), { ...rest, ...args, name, cloneFrom: source }, context())).volume;
     },
     attach: (name, given) => attach(service, guest(given?.vm), { name }, context(given)),

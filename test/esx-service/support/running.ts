@@ -6,10 +6,9 @@ import { silentLogger } from '../../../common/logging.ts';
 import { type RunningService, startService } from '../../../esx-service/compose.ts';
 import { serviceConfigSchema } from '../../../esx-service/config.ts';
 import { ChannelClient, type ClientOptions } from '../../../native/channel/client.ts';
-import type { Args } from '../../../native/channel/contract.ts';
 import { encodeFrame, FrameDecoder } from '../../../native/channel/frame.ts';
 import { dialer } from '../../../native/channel/transports.ts';
-import { mebibyte, type Place } from './place.ts';
+import type { Place } from './place.ts';
 
 export interface Running {
   readonly service: RunningService;
@@ -77,18 +76,5 @@ export function clientsOf(t: ExecutionContext, at: Place): Omit<Running, 'servic
       await once(socket, 'close');
       return reply;
     },
-  };
-}
-
-export function emptyDisk(name: string): Args<'create'> {
-  return {
-    name,
-    sizeBytes: 8 * mebibyte,
-    fstype: 'ext4',
-    diskformat: 'thin',
-    access: 'read-write',
-    attachAs: 'independent_persistent',
-    mountOptions: [],
-    root: {},
   };
 }

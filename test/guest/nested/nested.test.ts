@@ -8,6 +8,7 @@ import { encodeFrame, maxBodyBytes } from '../../../native/channel/frame.ts';
 import type { Guest } from '../guest.ts';
 import { GuestProgram } from '../guest-program.ts';
 import { bootOuterGuest, InnerGuest, request } from '../inner-guest.ts';
+import { emptyDisk } from '../../support/empty-disk.ts';
 
 const { serial } = test;
 
@@ -24,17 +25,6 @@ const config = {
   qmpSockets: '/run/vms/*.qmp',
   adminSocket: '/run/admin.sock',
 };
-const createArgs = {
-  name: 'db',
-  sizeBytes: 8 * 1024 * 1024,
-  fstype: 'ext4',
-  diskformat: 'thin',
-  access: 'read-write',
-  attachAs: 'independent_persistent',
-  mountOptions: [],
-  root: {},
-};
-
 let outer: Guest;
 let inner: InnerGuest;
 let service: GuestProgram;
@@ -134,7 +124,7 @@ serial(
 );
 
 serial('nested vsock: the guest that asks gets its disk, and what it writes there is in the volume', async (t) => {
-  t.like(await command(t, 'create', createArgs), { ok: { volume: { name: 'db', createdBy: 'web' } } });
+  t.like(await command(t, 'create', emptyDisk('db')), { ok: { volume: { name: 'db', createdBy: 'web' } } });
   const attached = await command(t, 'attach', { name: 'db' });
   t.like(attached, { ok: { device: { kind: 'scsi', unit: 0 } } });
   const { pciSlot } = (attached as { ok: { device: { pciSlot: string } } }).ok.device;
