@@ -47,7 +47,7 @@ export default defineConfig(
   },
   // Not in everybody's run: see ava.config.js.
   {
-    files: ['test/guest/nested/nested.test.ts', 'test/packaging/arm64.test.ts'],
+    files: ['test/guest/nested/nested.test.ts', 'test/packaging/{arm64,esx,image,registry}.test.ts'],
     rules: { 'ava/no-ignored-test-files': 'off' },
   },
 );

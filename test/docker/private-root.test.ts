@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import process from 'node:process';
 import test from 'ava';
+import { withOwnMounts } from '../../scripts/own-mounts.ts';
 import { accepts } from './harness/answering.ts';
 import type { Daemon } from './harness/daemon.ts';
 import { PrivateDocker } from './harness/private-docker.ts';
@@ -40,7 +41,7 @@ async function startHiddenPlugin(docker: PrivateDocker): Promise<Daemon> {
   const { mountRoot, stateFolder, datastore, adminSocket } = docker;
   const places = ['--mount-root', mountRoot, '--state-dir', stateFolder, '--datastore', datastore];
   const args = ['--socket', '/run/docker/plugins/vmdk.sock', '--embedded', '--admin-socket', adminSocket, ...places];
-  const command = ['unshare', '--mount', '--propagation', 'private', program, ...args] as const;
+  const command = withOwnMounts([program, ...args]);
   const plugin = await docker.startInside('hidden-plugin', command, process.env);
   await plugin.waitUntil(() => accepts(docker.pluginSocket), 10_000);
   return plugin;

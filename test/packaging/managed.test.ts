@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Daemon } from '../docker/harness/daemon.ts';
 import { images } from '../docker/harness/images.ts';
 import { packagedPlugin } from '../docker/harness/managed-plugin.ts';
-import { PrivateDocker } from '../docker/harness/private-docker.ts';
+import { PrivateDocker, type PrivateDockerOptions } from '../docker/harness/private-docker.ts';
 import { askPlugin, create, hold, inspect, sh, untilRunning } from '../docker/support.ts';
 
 const slowly = { timeoutMs: 60_000 };
@@ -22,8 +22,8 @@ test.before(async (t) => {
 });
 
 /** A dockerd that knows the plugin, which is not enabled yet. */
-async function start(t: ExecutionContext, liveRestore = false): Promise<PrivateDocker> {
-  const docker = await PrivateDocker.start({ isManaged: false, liveRestore });
+async function start(t: ExecutionContext, options: PrivateDockerOptions = {}): Promise<PrivateDocker> {
+  const docker = await PrivateDocker.start({ ...options, isManaged: false });
   t.teardown(() => docker.stop());
   await createPlugin(docker);
   return docker;
@@ -76,8 +76,7 @@ test('managed: what is set wrong is said where the user looks, and enabling work
 });
 
 test('managed: on a host whose / is mounted private, containers get the volume', async (t) => {
-  const docker = await start(t);
-  t.is((await docker.inside(['mount', '--make-rprivate', '/'])).code, 0);
+  const docker = await start(t, { propagation: 'private' });
   await enable(docker);
   await create(docker, 'db');
   await sh(docker, 'db', 'echo kept > /data/kept');

@@ -5,7 +5,7 @@ import { messageOf } from '../../common/fault.ts';
 import type { Surroundings } from './bed.ts';
 import { getJson } from './get-json.ts';
 import { type History, killsOf, Violation } from './history.ts';
-import { holdersOf } from './holders.ts';
+import { holdersOf } from '../support/holders.ts';
 import { PluginDoor } from './plugin-door.ts';
 import type { Program } from './program.ts';
 import { dockvols } from './reality.ts';

@@ -1,12 +1,13 @@
 /**
  * A mount namespace for one private dockerd. Inside it `/run` is a folder of ours and `/etc/docker` is empty, so the
  * places that dockerd has hard-coded (plugin sockets, containerd's shims) are not the system's. It is a slave of its
- * maker's mount tree: unmounts reach it, so it keeps no foreign disk busy, and its own mounts stay inside.
+ * maker's mount tree: unmounts reach it, so it keeps no foreign disk busy, and its own mounts stay inside; a private one gives foreign disks back.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readFile, readlink } from 'node:fs/promises';
 import { abortable, deadline } from '../../../common/deadline.ts';
 import type { Command } from '../../../scripts/command.ts';
+import { withOwnMounts } from '../../../scripts/own-mounts.ts';
 import { killIfAlive, processTree, untilEnded } from './processes.ts';
 
 /** Ends when its standard input does: with us, however we end. */
@@ -49,9 +50,11 @@ export class MountNamespace implements AsyncDisposable {
     { propagation = 'shared', hasOwnNetwork = false }: NamespaceOptions = {},
   ): Promise<MountNamespace> {
     await mkdir(runFolder, { recursive: true });
-    const kinds = ['--mount', '--propagation', 'slave', ...(hasOwnNetwork ? ['--net'] : [])];
     const words = [runFolder, propagation, hasOwnNetwork ? 'own' : 'shared'];
-    const holder = spawn('unshare', [...kinds, 'sh', '-c', holderScript, 'sh', ...words], {
+    const holding = ['sh', '-c', holderScript, 'sh', ...words] as const;
+    const mounts: Command =
+      propagation === 'private' ? withOwnMounts(holding) : ['unshare', '--mount', '--propagation', 'slave', ...holding];
+    const holder = spawn('unshare', [...(hasOwnNetwork ? ['--net'] : []), '--', ...mounts], {
       stdio: ['pipe', 'pipe', 'inherit'],
       // Ctrl-C must not take the namespace from those who are still to be ended inside.
       detached: true,

@@ -58,7 +58,7 @@ export class Libvirt implements AsyncDisposable {
     await chmod(folder, 0o711);
     // Otherwise the domains' messages go through one more daemon.
     await writeFile(join(folder, 'etc/libvirt/qemu.conf'), 'stdio_handler = "file"\n');
-    const namespaces = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const namespaces = ['--mount', '--propagation', 'slave', '--pid', '--fork', '--kill-child', '--mount-proc'];
     const shell = ['sh', '-ec', script, 'sh', usr, folder, tmpdir(), String(libvirtUser)];
     const process = new OwnedProcess(['unshare', ...namespaces, ...shell]);
     try {

@@ -9,10 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ExecutionContext } from 'ava';
+import { deadline, pause } from '../../../common/deadline.ts';
 import { type AttachedLoop, attachLoop, detachLoop, type LoopRequest } from '../../../native/loop-devices.ts';
 import { mount, type MountRequest, unmount } from '../../../native/mounts.ts';
 import { codeOf } from '../../../native/system-error.ts';
+import type { Command } from '../../../scripts/command.ts';
+import { mountersOf } from '../../support/holders.ts';
+import { withOwnMounts } from '../../../scripts/own-mounts.ts';
 
+const releaseMs = 10_000;
 const runFile = promisify(execFile);
 const sbin = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 /** What the kernel says when the test itself has undone it already. */
@@ -31,34 +36,49 @@ export interface Scratch {
   sparseFile(name: string, sizeBytes: number): Promise<string>;
   attach(request: Partial<LoopRequest> & { readonly backingPath: string }): Promise<AttachedLoop>;
   mount(request: MountRequest): Promise<void>;
-  /** A process with a mount namespace of its own, in which the commands have been run. */
+  /** A process with a mount namespace of its own, in which the commands have been run; what we unmount goes there, too. */
   namespace(commands: string): Promise<NamespaceHolder>;
+  /** One that keeps a copy of this test's mounts of now, whatever we do. */
+  apart(): Promise<NamespaceHolder>;
 }
 
 export interface NamespaceHolder {
   end(): Promise<void>;
 }
 
-/**
- * It lives until its input ends, so it cannot outlive this process. It starts with a copy of every mount there is, also
- * those of other tests, whose devices it must not hold: they go at once, and later with their own unmount.
- */
-async function holdNamespace(folder: string, commands: string): Promise<NamespaceHolder> {
-  const others = `grep -o ' ${tmpdir()}/native-[^ ]*' /proc/self/mountinfo | grep -v ${folder} | xargs -r umount -l`;
-  const script = `{ ${others}; }; ${commands} && echo ready && exec cat`;
-  const child = spawn('unshare', ['--mount', '--propagation', 'slave', 'sh', '-c', script], {
+const signOfLife = 'echo ready && exec cat';
+
+/** It lives until its input ends, so it cannot outlive this process. */
+async function holdNamespace([program, ...args]: Command): Promise<NamespaceHolder> {
+  const child = spawn(program, args, {
     env: { ...process.env, PATH: sbin },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
   await Promise.race([once(child.stdout, 'data'), exited]);
-  if (child.exitCode !== null) throw new Error(`the namespace was not made: ${commands}`);
+  if (child.exitCode !== null) throw new Error(`the namespace was not made: ${args.join(' ')}`);
   return {
     async end() {
       child.stdin.end();
       await exited;
     },
   };
+}
+
+/** Another test's namespace may be about to give back what it got a copy of (scripts/own-mounts.sh). */
+export async function detachWhenFree({ path, diskSequence }: AttachedLoop): Promise<void> {
+  using limit = deadline(releaseMs, `the release of ${path}`);
+  for (;;) {
+    try {
+      await detachLoop(path, diskSequence);
+      return;
+    } catch (error) {
+      if (codeOf(error) !== 'EBUSY') throw error;
+      await pause(20, limit.signal).catch(async (late: unknown) => {
+        throw new Error(`${path} is held by ${(await mountersOf([path])).join('; ')}`, { cause: late });
+      });
+    }
+  }
 }
 
 async function unlessGone(undo: Promise<void>): Promise<void> {
@@ -74,6 +94,11 @@ export async function scratch(t: ExecutionContext): Promise<Scratch> {
   const path = (name: string): string => join(folder, name);
   // ava runs teardowns newest first.
   t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const owned = async (command: Command): Promise<NamespaceHolder> => {
+    const holder = await holdNamespace(command);
+    t.teardown(() => holder.end());
+    return holder;
+  };
   return {
     folder,
     path,
@@ -88,17 +113,15 @@ export async function scratch(t: ExecutionContext): Promise<Scratch> {
     },
     async attach(request) {
       const loop = await attachLoop({ isReadOnly: false, ...request });
-      t.teardown(() => unlessGone(detachLoop(loop.path, loop.diskSequence)));
+      t.teardown(() => unlessGone(detachWhenFree(loop)));
       return loop;
     },
     async mount(request) {
       await mount(request);
       t.teardown(() => unlessGone(unmount(request.target)));
     },
-    async namespace(commands) {
-      const holder = await holdNamespace(folder, commands);
-      t.teardown(() => holder.end());
-      return holder;
-    },
+    namespace: (commands) =>
+      owned(['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', `${commands} && ${signOfLife}`]),
+    apart: () => owned(withOwnMounts(['sh', '-c', signOfLife], folder)),
   };
 }

@@ -3,7 +3,8 @@
 # FOLDER, and PACKAGES is its /srv/packages. Called in namespaces of its own: machine.sh LOWER FOLDER PACKAGES
 set -eu
 lower=$1 folder=$2 packages=$3
-mount --make-rprivate /
+# What others unmount meanwhile must not stay busy here.
+mount --make-rslave /
 mkdir -p "$folder/upper" "$folder/work" "$folder/root"
 mount -t overlay machine -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 # Volumes and their backing files are on the disk itself: loop devices want no overlay below them.

@@ -38,7 +38,7 @@ export class Machine {
     t.teardown(() => removeControlGroups(group));
     t.teardown(() => detachLoopsOf(folder));
     const script = join(import.meta.dirname, 'machine.sh');
-    const enter = `${await joinGroup(group)}; exec unshare --mount --pid --cgroup --ipc --uts --fork --kill-child "$@"`;
+    const enter = `${await joinGroup(group)}; exec unshare --mount --propagation slave --pid --cgroup --ipc --uts --fork --kill-child "$@"`;
     const command = ['sh', '-c', enter, 'sh', 'sh', script, lower, folder, packagesFolder];
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
       stdio: ['ignore', 'inherit', 'inherit'],
@@ -126,7 +126,6 @@ export class OfflineRoot {
   /** In a change-root, without systemd, as an installer does it. */
   async run(command: string): Promise<string> {
     const script = `set -e
-      mount --make-rprivate /
       cd "$2"; mkdir -p upper work root
       mount -t overlay machine -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" root
       mount -t proc proc root/proc; mount -t tmpfs tmpfs root/run; mount --rbind /dev root/dev
@@ -134,7 +133,9 @@ export class OfflineRoot {
       exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive chroot root sh -c "$4"`;
     await mkdir(packagesFolder, { recursive: true });
     const args = [this.#lower, this.#folder, packagesFolder, command];
-    return mustRun(['unshare', '--mount', 'sh', '-c', script, 'sh', ...args], { timeoutMs: bootMs });
+    return mustRun(['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', script, 'sh', ...args], {
+      timeoutMs: bootMs,
+    });
   }
 }
 

@@ -6,6 +6,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import type { Command } from '../../../scripts/command.ts';
+import { withOwnMounts } from '../../../scripts/own-mounts.ts';
 
 /** Connects once for each line that it reads, and says so. */
 const script = `$| = 1; use IO::Socket::UNIX; my @kept;
@@ -40,11 +42,26 @@ export class ConnectionScene {
     return join(this.folder, 'plugin.sock');
   }
 
-  /** @param propagation gives it a mount namespace of its own, which news of our mounts reaches in this way */
-  dockerd(t: ExecutionContext, propagation?: 'private' | 'slave'): ChildProcessWithoutNullStreams {
-    const inOwn = propagation === undefined ? [] : ['unshare', '--mount', '--propagation', propagation];
-    const command = [...inOwn, join(this.folder, 'bin/dockerd'), '-e', script, this.socket];
-    const child = spawn('env', command);
+  dockerd(t: ExecutionContext): ChildProcessWithoutNullStreams {
+    return this.#run(t, this.#dockerd);
+  }
+
+  /** In a mount namespace of its own, which our mounts reach. */
+  dockerdInSlave(t: ExecutionContext): ChildProcessWithoutNullStreams {
+    return this.#run(t, ['unshare', '--mount', '--propagation', 'slave', ...this.#dockerd]);
+  }
+
+  /** In one that they do not reach; it has a copy of those below this folder. */
+  dockerdApart(t: ExecutionContext, kept?: string): ChildProcessWithoutNullStreams {
+    return this.#run(t, withOwnMounts(this.#dockerd, kept));
+  }
+
+  get #dockerd(): Command {
+    return [join(this.folder, 'bin/dockerd'), '-e', script, this.socket];
+  }
+
+  #run(t: ExecutionContext, [program, ...args]: Command): ChildProcessWithoutNullStreams {
+    const child = spawn(program, args);
     t.teardown(() => child.kill('SIGKILL'));
     return child;
   }

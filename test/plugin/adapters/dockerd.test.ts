@@ -16,7 +16,7 @@ async function open(t: ExecutionContext): Promise<{ readonly scene: ConnectionSc
 
 test.serial('dockerd: in a namespace that our mounts do not reach, it does not see them', async (t) => {
   const { scene, dockerd } = await open(t);
-  const child = scene.dockerd(t, 'private');
+  const child = scene.dockerdApart(t);
   await scene.made(child);
   await using disk = await mountedDisk();
   t.true(await dockerd.isHidden(disk.path));
@@ -28,11 +28,11 @@ test.serial('dockerd: in a namespace that our mounts do not reach, it does not s
 
 test.serial('dockerd: in a namespace that our mounts reach, or that has a copy of them, it sees them', async (t) => {
   const { scene, dockerd } = await open(t);
-  const slave = scene.dockerd(t, 'slave');
+  const slave = scene.dockerdInSlave(t);
   await scene.made(slave);
   await using disk = await mountedDisk();
   t.false(await dockerd.isHidden(disk.path));
-  const copy = scene.dockerd(t, 'private');
+  const copy = scene.dockerdApart(t, disk.target);
   await scene.made(copy);
   t.false(await dockerd.isHidden(disk.path));
   for (const child of [slave, copy]) {

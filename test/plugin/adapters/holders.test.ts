@@ -5,12 +5,14 @@ import { pause } from '../../../common/deadline.ts';
 import { isHeld } from '../../../native/exclusive.ts';
 import { unmount } from '../../../native/mounts.ts';
 import { ProcessMountTables } from '../../../plugin/adapters/holders.ts';
+import { withOwnMounts } from '../../../scripts/own-mounts.ts';
 import { mountedDisk } from './mounted-disk.ts';
+import { isSoonFalse } from './soon-false.ts';
 
-/** A process that has a copy of all mounts of now, until its end. */
-async function inOtherNamespace(): Promise<{ readonly end: () => Promise<void> }> {
-  const script = 'echo ready; read end';
-  const other = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
+/** A process that has a copy of this mount, until its end. */
+async function inOtherNamespace(target: string): Promise<{ readonly end: () => Promise<void> }> {
+  const [program, ...args] = withOwnMounts(['sh', '-c', 'echo ready; read end'], target);
+  const other = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const ended = once(other, 'exit');
@@ -29,12 +31,12 @@ test.serial(
     await using disk = await mountedDisk();
     const { path, target } = disk;
     const holders = new ProcessMountTables();
-    t.false(await holders.isMountedElsewhere(path, target));
-    const other = await inOtherNamespace();
+    t.true(await isSoonFalse(() => holders.isMountedElsewhere(path, target)));
+    const other = await inOtherNamespace(target);
     await unmount(target);
     t.true(await holders.isMountedElsewhere(path, target));
     await other.end();
-    t.false(await holders.isMountedElsewhere(path, target));
+    t.true(await isSoonFalse(() => holders.isMountedElsewhere(path, target)));
   },
 );
 
@@ -43,9 +45,9 @@ test.serial('holders: whoever started after a certain time can be left out', asy
   const holders = new ProcessMountTables();
   const before = holders.now();
   while (holders.now() === before) await pause(1, AbortSignal.timeout(1000));
-  const other = await inOtherNamespace();
+  const other = await inOtherNamespace(disk.target);
   await unmount(disk.target);
-  t.false(await holders.isMountedElsewhere(disk.path, disk.target, before));
+  t.true(await isSoonFalse(() => holders.isMountedElsewhere(disk.path, disk.target, before)));
   t.true(await holders.isMountedElsewhere(disk.path, disk.target, holders.now()));
   await other.end();
 });

@@ -2,9 +2,10 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { attachLoop, detachLoop } from '../../../native/loop-devices.ts';
+import { attachLoop } from '../../../native/loop-devices.ts';
 import { mount } from '../../../native/mounts.ts';
 import { mustRun } from '../../../scripts/command.ts';
+import { detachWhenFree } from '../../native/support/scratch.ts';
 
 export interface MountedDisk extends AsyncDisposable {
   readonly path: string;
@@ -18,13 +19,14 @@ export async function mountedDisk(): Promise<MountedDisk> {
   await mkdir(target);
   await mustRun(['truncate', '--size', '20M', image]);
   await mustRun(['mkfs.ext4', '-q', image]);
-  const { path } = await attachLoop({ backingPath: image, isReadOnly: false });
+  const loop = await attachLoop({ backingPath: image, isReadOnly: false });
+  const { path } = loop;
   await mount({ source: path, target, fstype: 'ext4' });
   return {
     path,
     target,
     async [Symbol.asyncDispose]() {
-      await detachLoop(path);
+      await detachWhenFree(loop);
       await rm(folder, { recursive: true });
     },
   };

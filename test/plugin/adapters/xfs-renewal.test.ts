@@ -155,7 +155,7 @@ test.serial('a disk that is mounted in another namespace is not opened alone', a
   const { scratch, source, signal } = await copied(t);
   const target = await scratch.directory('at');
   await scratch.mount({ source, target, fstype: 'xfs' });
-  const holder = await scratch.namespace('mount --make-rprivate /');
+  const holder = await scratch.apart();
   await unmount(target);
   const failure = await t.throwsAsync(openAlone(source, signal));
   t.is(faultOf(failure).code, 'VolumeInUse');

@@ -1,9 +1,13 @@
-/** Who has a volume's disk mounted, in whichever mount namespace: for people who look into a violation. */
+/** Who has a disk mounted, in whichever mount namespace: for people who look into a failure. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
-/** A line for each mount namespace: one of its processes, its control group, and where the disk is mounted in it. */
+/** As `mountersOf`, of the loop devices of a file. */
 export async function holdersOf(extent: string): Promise<readonly string[]> {
-  const devices = await devicesOf(extent);
+  return mountersOf(await devicesOf(extent));
+}
+
+/** A line for each mount namespace: one of its processes, its control group, and where a device is mounted in it. */
+export async function mountersOf(devices: readonly string[]): Promise<readonly string[]> {
   const seen = new Set<string>();
   const lines: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
