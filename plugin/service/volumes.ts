@@ -3,7 +3,7 @@
  * system is mounted at the answered path, and never when dockerd surely does not see it there; references are recorded
  * before they are answered; whoever leaves a volume last lets it go; reads wait for nothing.
  */
-import { deadline } from '../../common/deadline.ts';
+import { deadline, pause } from '../../common/deadline.ts';
 import { Fault, faultOf } from '../../common/fault.ts';
 import { failureFields, type Logger } from '../../common/logging.ts';
 import type { FullName } from '../../common/names.ts';
@@ -49,6 +49,8 @@ export interface VolumesParts {
   readonly isHostConnected: () => boolean;
 }
 
+/** Before each time that a mount is made again which dockerd does not see: it is done with its own start within seconds. */
+const showAgainMs = [20, 100, 400, 1000] as const;
 /** A 62 TB disk of zeros at 1 GB/s. */
 const longestCreateMs = 24 * 3_600_000;
 
@@ -113,7 +115,7 @@ export class Volumes implements VolumeOperations {
       const { disk, path } = await this.#broughtUp(name, limit.signal);
       await using undo = new Undo();
       undo.add(() => this.#leave(name));
-      await this.#checkSeen(disk);
+      await this.#showToDocker(disk, limit.signal);
       const isReplacing = await this.#givesWay(name, disk, id);
       limit.signal.throwIfAborted();
       held.addReference(name, id, isReplacing);
@@ -206,9 +208,23 @@ export class Volumes implements VolumeOperations {
     return { disk, path: disk.path };
   }
 
-  /** @throws Fault NotSupported when Docker would give its container an empty folder of the host in place of the disk */
-  async #checkSeen({ name, devicePath }: HeldDisk): Promise<void> {
-    if (!(await this.#parts.dockerReach.isHidden(devicePath))) return;
+  /**
+   * Until Docker sees the mount. A managed plugin's dockerd that was killed takes away, when it starts, what its plugin has
+   * mounted, at times what the one that it has just started mounts: that is mounted again. Nothing is taken from under a
+   * container that was started since.
+   * @throws Fault NotSupported when Docker would give its container an empty folder of the host in place of the disk
+   */
+  async #showToDocker({ name, devicePath }: HeldDisk, signal: AbortSignal): Promise<void> {
+    const { dockerReach, held, logger, mounter } = this.#parts;
+    for (const pauseMs of showAgainMs) {
+      if (!(await dockerReach.isHidden(devicePath))) return;
+      logger.warn('dockerd does not see a mount; it is mounted again', { volume: name });
+      await pause(pauseMs, signal);
+      const known = held.get(name);
+      if (known?.references.current.length === 0) held.hold(await mounter.unmount(known.disk));
+      await this.#broughtUp(name, signal);
+    }
+    if (!(await dockerReach.isHidden(devicePath))) return;
     throw new Fault(
       'NotSupported',
       `volume ${name} is not given away, because what this plugin mounts does not reach dockerd, which would take an empty folder of the host for it: start the plugin anew (a managed one by docker plugin disable --force and enable), and let nothing keep its mounts from the host`,

@@ -22,3 +22,22 @@ test('reach: what does not reach Docker is refused and let go, and who has the v
     [1],
   );
 });
+
+test('reach: what a dockerd that starts took away is mounted again until it sees it, with what it told before it ended', async (t) => {
+  const steps: string[] = [];
+  const guest = new FakeGuest((label) => Promise.resolve(void steps.push(label)));
+  guest.addVolume('db@local');
+  let hiddenTimes = 0;
+  const isHidden = (): Promise<boolean> => Promise.resolve(hiddenTimes-- > 0);
+  const { volumes, held } = await startPlugin(guest, { dockerReach: { isHidden } });
+  await volumes.mount('db', '1', patient);
+  volumes.activated();
+  hiddenTimes = 2;
+  steps.length = 0;
+  await volumes.mount('db', '1', patient);
+  t.deepEqual(
+    [...held.values()].map(({ disk, references }) => [disk.path, countOf(references)]),
+    [['/mnt/vmdk/local/db', 1]],
+  );
+  t.is(steps.filter((step) => step === 'mount').length, 2);
+});
