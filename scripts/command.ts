@@ -39,7 +39,11 @@ export async function runCommand(command: Command, options: CommandOptions = {})
   return { stdout, stderr: stderr + note, code };
 }
 
-/** As `runCommand`, for programs whose failure means that the test bed itself is broken. */
+/**
+ * As `runCommand`, for programs that must succeed.
+ * @returns what it wrote to its standard output
+ * @throws Error with its code and what it said
+ */
 export async function mustRun(command: Command, options: CommandOptions = {}): Promise<string> {
   const { stdout, stderr, code } = await runCommand(command, options);
   if (code !== 0) throw new Error(`"${command.join(' ')}" ended with ${code}: ${stderr.trim() || stdout.trim()}`);
